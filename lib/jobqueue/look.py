@@ -1,0 +1,190 @@
+"""Reading the queue, at a cost that does not grow with its history. Changes nothing.
+
+`history` reads an index by time, `status` reads counters; neither ever reads a whole hash.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lib.jobqueue.keys import WATCHERS
+from lib.jobqueue.states import ALL
+from lib.jobqueue.store import JobStore
+from lib.redisio import translated
+
+_STALE_LIMIT = 10_000  # stale_pel is counted up to here
+
+
+class Look:
+    """Read-only questions to one store."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self._client: Any = store.client
+        self._keys = store.keys
+
+    def status(self, lease_idle_ms: int, worker_ttl_ms: int = 30_000) -> dict[str, Any]:
+        """Facts about queue, workers and lock; the shape is `job-runner status --json` less its envelope."""
+        keys = self._keys
+        spools = self._store.spools()
+        with translated():
+            pipe = self._client.pipeline(transaction=False)
+            pipe.hgetall(keys.counters)
+            pipe.xlen(keys.jobs_stream)
+            pipe.zcard(keys.retry)
+            pipe.xlen(keys.batches_stream)
+            pipe.get(keys.first_queued)
+            pipe.get(keys.watcher_lock)
+            pipe.get(keys.watcher_heartbeat)
+            pipe.zrange(keys.workers, 0, -1, withscores=True)
+            pipe.time()
+            pipe.zrange(keys.retry, 0, 0, withscores=True)
+            for spool in spools:
+                pipe.xlen(keys.uploads_stream(spool))
+            counters, stream, retries, batches, first, lock, beat, workers, clock, next_retry, *uploads = pipe.execute()
+        pending, stale = self._pending(lease_idle_ms)
+        now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
+        heartbeat = _json_object(beat)
+        return {
+            "outstanding": stream + retries,
+            "stream_length": stream,
+            "pending": pending,
+            "stale_pel": stale,
+            "retries_waiting": retries,
+            "next_retry_unix": next_retry[0][1] if next_retry else None,
+            "batches_open": batches,
+            "uploads_waiting": sum(uploads),
+            "states": {state: int(counters.get(state, 0)) for state in sorted(ALL)},
+            "first_queued": first,
+            "lock_owner": lock.split(" ", 1)[0] if lock else None,
+            "watcher_last_seen": heartbeat.get("ts"),
+            "watcher_consumer": heartbeat.get("consumer"),
+            "watcher_run_id": heartbeat.get("run_id"),
+            "watcher_reason": heartbeat.get("reason"),
+            "workers": [
+                {"worker": name, "silent_seconds": round((now_ms - seen) / 1000, 1)}
+                for name, seen in workers
+                if now_ms - seen <= worker_ttl_ms
+            ],
+            "redis_time_unix": now_ms / 1000,
+        }
+
+    def _pending(self, lease_idle_ms: int) -> tuple[int, int]:
+        """Entries that a watcher holds, and how many of them nobody has renewed for `lease_idle_ms`."""
+        with translated():
+            if not self._client.exists(self._keys.jobs_stream):
+                return 0, 0
+            groups = {row["name"]: row for row in self._client.xinfo_groups(self._keys.jobs_stream)}
+            if WATCHERS not in groups:
+                return 0, 0
+            stale = self._client.xpending_range(
+                self._keys.jobs_stream, WATCHERS, min="-", max="+", count=_STALE_LIMIT, idle=lease_idle_ms
+            )
+        return int(groups[WATCHERS]["pending"]), len(stale)
+
+    def live_workers(self, role: str, ttl_ms: int = 30_000) -> list[str]:
+        """Names of the workers of a role that have spoken within `ttl_ms`, by the clock of Redis."""
+        with translated():
+            now = self._client.time()
+            since = int(now[0]) * 1000 + int(now[1]) // 1000 - ttl_ms
+            names = self._client.zrangebyscore(self._keys.workers, since, "+inf")
+        return [name.split("/", 1)[1] for name in names if name.startswith(f"{role}/")]
+
+    def history(self, limit: int, status: str = "all") -> list[dict[str, Any]]:
+        """Final records, newest first. `status`: done, failed (cancelled ones among them) or all."""
+        sides = [
+            (self._keys.history_done, self._keys.result, "done"),
+            (self._keys.history_failed, self._keys.failed, "failed"),
+        ]
+        found: list[tuple[float, dict[str, Any]]] = []
+        for index, records, name in sides:
+            if status in (name, "all"):
+                with translated():
+                    rows = self._client.zrevrange(index, 0, limit - 1, withscores=True)
+                    raw = self._client.hmget(records, [row[0] for row in rows]) if rows else []
+                for (request_id, at), text in zip(rows, raw, strict=True):
+                    if text is not None:
+                        found.append((at, {"request_id": request_id, "status": name, **_json_object(text)}))
+        found.sort(key=lambda pair: pair[0], reverse=True)
+        return [record for _, record in found[:limit]]
+
+    def result(self, request_id: str) -> dict[str, Any] | None:
+        """The final record of a request, else its row with its state, else None."""
+        return self.results([request_id])[0]
+
+    def results(self, request_ids: Sequence[str]) -> list[dict[str, Any] | None]:
+        """The same for many: each a record, or {request_id, status, attempt, ...} of one on its way, or None."""
+        answer: list[dict[str, Any] | None] = []
+        for at in range(0, len(request_ids), 500):
+            part = list(request_ids[at : at + 500])
+            with translated():
+                pipe = self._client.pipeline(transaction=False)
+                for key in (self._keys.result, self._keys.failed, self._keys.index):
+                    pipe.hmget(key, part)
+                done, failed, rows = pipe.execute()
+            answer.extend(_answer(*four) for four in zip(part, done, failed, rows, strict=True))
+        return answer
+
+    def raw_failed(self, request_id: str) -> str | None:
+        """The failed record exactly as stored, for `JobStore.retry`."""
+        with translated():
+            text = self._client.hget(self._keys.failed, request_id)
+        return None if text is None else str(text)
+
+    def spec(self, request_id: str) -> str | None:
+        """The spec of an unfinished job, exactly as stored."""
+        with translated():
+            text = self._client.hget(self._keys.specs, request_id)
+        return None if text is None else str(text)
+
+    def row(self, request_id: str) -> dict[str, Any] | None:
+        """A job's row; one that an older version wrote reads as {state}."""
+        with translated():
+            text = self._client.hget(self._keys.index, request_id)
+        return None if text is None else _json_object(text) or {"state": text}
+
+    def due_retries(self, limit: int) -> list[str]:
+        """Members of the retry set whose time has come."""
+        with translated():
+            now = self._client.time()
+            return list(self._client.zrangebyscore(self._keys.retry, "-inf", now[0] + now[1] / 1e6, start=0, num=limit))
+
+    def records(self, key: str, cursor: int, count: int) -> tuple[int, dict[str, str]]:
+        """A page of a hash of records (or rows), for walks in the background: (next cursor or 0, fields)."""
+        with translated():
+            after, page = self._client.hscan(key, cursor=cursor, count=count)
+        return int(after), page
+
+    def events(self, after: str, block_ms: int, count: int = 200) -> Iterator[tuple[str, dict[str, str]]]:
+        """Events after an id (`$`: from now on), waiting up to `block_ms` for the first."""
+        with translated():
+            answer = self._client.xread({self._keys.events: after}, count=count, block=block_ms)
+        for _, entries in answer or []:
+            yield from entries
+
+
+def _answer(request_id: str, done: str | None, failed: str | None, row: str | None) -> dict[str, Any] | None:
+    for text, status in ((done, "done"), (failed, "failed")):
+        if text is not None:
+            return {"request_id": request_id, "status": status, **_json_object(text)}
+    if row is None:
+        return None
+    fields = _json_object(row) or {"state": row}
+    kept = ("attempt", "lost", "crashes", "batch", "reason", "queued_ms", "at_ms")
+    return {
+        "request_id": request_id,
+        "status": fields.get("state"),
+        "content_hash": fields.get("hash"),
+        **{name: fields[name] for name in kept if name in fields},
+    }
+
+
+def _json_object(text: str | None) -> dict[str, Any]:
+    """An object, or {} where the text is none: other programs write these keys too."""
+    try:
+        value = json.loads(text or "")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
