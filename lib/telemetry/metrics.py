@@ -82,6 +82,11 @@ class ProvisionerMetrics(ProcessMetrics):
         self.idle = Counter(
             "jobrunner_slot_idle_seconds_total", "Seconds slots waited between two batches.", registry=registry
         )
+        self.paused = Gauge(
+            "jobrunner_leasing_paused",
+            "1 while a slot takes no batches: the spool is full, or voice-synth does not run.",
+            registry=registry,
+        )
         self.spool_free = Gauge("jobrunner_spool_free_bytes", "Free room on the spool's disk.", registry=registry)
 
 
@@ -111,6 +116,11 @@ class UploaderMetrics(ProcessMetrics):
             "jobrunner_job_duration_seconds", "Time from queued to settled.", registry=registry, buckets=_SECONDS
         )
         self.waiting = Gauge("jobrunner_uploads_waiting", "Uploads of this spool not yet settled.", registry=registry)
+        self.repaired = Counter(
+            "jobrunner_store_repairs_total",
+            "Files of settled jobs that a late write had overwritten, put right.",
+            registry=registry,
+        )
         self.blocked = Gauge(
             "jobrunner_storage_blocked", "1 while storing waits for the store to recover.", registry=registry
         )
