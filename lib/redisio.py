@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
@@ -36,6 +37,12 @@ _WAITING = {
     "TRYAGAIN",
     "BUSY",
 }
+_NOT_NOW = (  # redis-py strips the code from the text of these
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.ClusterDownError,  # MasterDownError is one
+    redis.exceptions.TryAgainError,
+    redis.exceptions.AskError,  # MovedError is one: another node of the cluster has the keys now
+)
 _REFUSED = {"NOAUTH", "NOPERM", "WRONGPASS", "DENIED"}
 
 
@@ -47,22 +54,57 @@ def connect(url: str, *, timeout_seconds: float = 10.0, connections: int = 32, r
     Raises:
         InputError: the URL cannot be read.
     """
+    url = url.strip()
+    problem = _url_problem(url)
+    if problem:
+        raise InputError(f"REDIS_URL: {problem}; {_URL_FORM}")
+    options: dict[str, Any] = {} if url.startswith("unix:") else {"socket_keepalive": True}
     try:
-        return redis.Redis.from_url(
+        client = redis.Redis.from_url(
             url,
             protocol=2,
             decode_responses=True,
             encoding_errors="surrogateescape",
             socket_timeout=timeout_seconds,
             socket_connect_timeout=min(timeout_seconds, 5.0),
-            socket_keepalive=True,
             max_connections=connections,
             retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries),
+            **options,
         )
+        # Made and thrown away: an option in the URL that no connection knows is found here, not at the first command.
+        client.connection_pool.make_connection()
+    except (ValueError, TypeError, redis.exceptions.RedisError) as error:
+        raise InputError(f"REDIS_URL: {error}; {_URL_FORM}") from error
+    return client
+
+
+_URL_FORM = (
+    "write it as redis://[[USER]:PASSWORD@]HOST:PORT/DB (or rediss://, unix://PATH), "
+    "with %40, %23 and %2F for @, # and / inside a password"
+)
+
+
+def _url_problem(url: str) -> str | None:
+    """What redis-py would overlook, or would say with a piece of the password in it."""
+    try:
+        parts = urlsplit(url)
     except ValueError as error:
-        raise InputError(
-            f"REDIS_URL: {error}; write it as redis://[:PASSWORD@]HOST:PORT/DB (or rediss://, unix://)"
-        ) from error
+        return str(error)
+    if re.search(r"\s", url):
+        return "it holds a space"
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        return "it does not begin with redis://, rediss:// or unix://"
+    if parts.scheme == "unix":
+        return None if parts.path.strip("/") else "it names no socket"
+    try:
+        parts.port  # noqa: B018 - reading it checks it
+    except ValueError:
+        return "its port is no number from 0 to 65535"
+    if parts.fragment:
+        return "it holds a #"
+    if not re.fullmatch(r"/?\d*", parts.path):
+        return "what follows the host is no database number"
+    return None
 
 
 @contextmanager
@@ -90,7 +132,7 @@ def _ours(error: redis.exceptions.RedisError) -> JobRunnerError:
         return QueueRefused(f"Redis refuses: {text}")
     if code == "OOM":
         return QueueFull(f"Redis is at its memory limit: {text}")
-    if isinstance(error, redis.exceptions.ReadOnlyError) or code in _WAITING:
+    if isinstance(error, _NOT_NOW) or code in _WAITING:
         return QueueUnavailable(f"Redis cannot do this now: {text}")
     return QueueCorrupt(f"Redis answered: {text}")
 

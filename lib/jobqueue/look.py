@@ -9,12 +9,14 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from lib.errors import QueueCorrupt
 from lib.jobqueue.keys import WATCHERS
 from lib.jobqueue.states import ALL
 from lib.jobqueue.store import JobStore
 from lib.redisio import translated
 
 _STALE_LIMIT = 10_000  # stale_pel is counted up to here
+_PAGE = 500
 
 
 class Look:
@@ -56,7 +58,7 @@ class Look:
             "next_retry_unix": next_retry[0][1] if next_retry else None,
             "batches_open": batches,
             "uploads_waiting": sum(uploads),
-            "states": {state: int(counters.get(state, 0)) for state in sorted(ALL)},
+            "states": {state: _count(counters, state) for state in sorted(ALL)},
             "first_queued": first,
             "lock_owner": lock.split(" ", 1)[0] if lock else None,
             "watcher_last_seen": heartbeat.get("ts"),
@@ -68,6 +70,7 @@ class Look:
                 for name, seen in workers
                 if now_ms - seen <= worker_ttl_ms
             ],
+            "metrics": {f"jobs_{state}": _count(counters, state) for state in ("done", "failed", "cancelled")},
             "redis_time_unix": now_ms / 1000,
         }
 
@@ -139,11 +142,60 @@ class Look:
             text = self._client.hget(self._keys.specs, request_id)
         return None if text is None else str(text)
 
+    def stray_spec(self, request_id: str) -> str | None:
+        """The spec of a job that an older version left without a row of ours: on the jobs stream or in the retry set.
+
+        Reads through both, page by page: for an operator's move on one such job, not for every day.
+        """
+        after = "-"
+        while True:
+            with translated():
+                page = self._client.xrange(self._keys.jobs_stream, min=after, max="+", count=_PAGE)
+            for _, fields in page:
+                if _json_object(fields.get("job")).get("request_id") == request_id:
+                    return str(fields["job"])
+            if len(page) < _PAGE:
+                break
+            after = f"({page[-1][0]}"
+        with translated():
+            members = [member for member, _ in self._client.zscan_iter(self._keys.retry, count=_PAGE)]
+        for member in members:
+            entry = _json_object(member)
+            if entry.get("request_id") == request_id and entry.get("job"):
+                job = entry["job"]
+                return job if isinstance(job, str) else json.dumps(job)
+        return None
+
     def row(self, request_id: str) -> dict[str, Any] | None:
         """A job's row; one that an older version wrote reads as {state}."""
         with translated():
             text = self._client.hget(self._keys.index, request_id)
         return None if text is None else _json_object(text) or {"state": text}
+
+    def batch_rows(self, batch_ids: Sequence[str]) -> list[dict[str, Any] | None]:
+        """The rows of batches (entry, token, consumer, losses, ids, ...); None for one that is settled."""
+        if not batch_ids:
+            return []
+        with translated():
+            texts = self._client.hmget(self._keys.batches_index, list(batch_ids))
+        return [None if text is None else _json_object(text) for text in texts]
+
+    def upload_folders(self, spool: str) -> set[str]:
+        """The spool folders that the unsettled uploads of a spool name."""
+        folders: set[str] = set()
+        after = "-"
+        while True:
+            with translated():
+                page = self._client.xrange(self._keys.uploads_stream(spool), min=after, max="+", count=_PAGE)
+            folders.update(str(_json_object(fields.get("upload")).get("folder") or "") for _, fields in page)
+            if len(page) < _PAGE:
+                return folders
+            after = f"({page[-1][0]}"
+
+    def open_batches(self) -> set[str]:
+        """Ids of the batches that are not settled."""
+        with translated():
+            return {str(one) for one in self._client.hkeys(self._keys.batches_index)}
 
     def due_retries(self, limit: int) -> list[str]:
         """Members of the retry set whose time has come."""
@@ -157,10 +209,57 @@ class Look:
             after, page = self._client.hscan(key, cursor=cursor, count=count)
         return int(after), page
 
+    def counts(self) -> tuple[dict[str, int], str | None]:
+        """How many jobs are in each state, and when the oldest unfinished one was queued: for gauges."""
+        with translated():
+            pipe = self._client.pipeline(transaction=False)
+            pipe.hgetall(self._keys.counters)
+            pipe.get(self._keys.first_queued)
+            counters, first = pipe.execute()
+        return {state: int(counters.get(state, 0)) for state in sorted(ALL)}, first
+
+    def retry_members(self, cursor: int, count: int) -> tuple[int, list[str]]:
+        """A page of the retry set, due or not: (next cursor or 0, members)."""
+        with translated():
+            after, page = self._client.zscan(self._keys.retry, cursor=cursor, count=count)
+        return int(after), [str(member) for member, _ in page]
+
+    def backfilled(self) -> bool:
+        """Whether what an older version wrote has been brought up to date."""
+        with translated():
+            return bool(self._client.exists(self._keys.backfill))
+
+    def now_unix(self) -> float:
+        """The clock of Redis, the only one that counts."""
+        with translated():
+            clock = self._client.time()
+        return int(clock[0]) + int(clock[1]) / 1e6
+
+    def recent_ids(self, limit: int = 500) -> list[str]:
+        """Request ids to compare a mistyped one with: those outstanding, and those that ended last."""
+        with translated():
+            pipe = self._client.pipeline(transaction=False)
+            pipe.zrange(self._keys.outstanding, 0, limit - 1)
+            for key in (self._keys.history_done, self._keys.history_failed):
+                pipe.zrevrange(key, 0, limit - 1)
+            found = pipe.execute()
+        return list(dict.fromkeys(str(one) for part in found for one in part))
+
+    def unlisted(self) -> int:
+        """Final records that history does not list yet: an older version wrote them, the watcher adds them."""
+        with translated():
+            pipe = self._client.pipeline(transaction=False)
+            pipe.hlen(self._keys.result)
+            pipe.hlen(self._keys.failed)
+            pipe.zcard(self._keys.history_done)
+            pipe.zcard(self._keys.history_failed)
+            done, failed, listed_done, listed_failed = pipe.execute()
+        return int(max(0, done - listed_done) + max(0, failed - listed_failed))
+
     def events(self, after: str, block_ms: int, count: int = 200) -> Iterator[tuple[str, dict[str, str]]]:
         """Events after an id (`$`: from now on), waiting up to `block_ms` for the first."""
         with translated():
-            answer = self._client.xread({self._keys.events: after}, count=count, block=block_ms)
+            answer = self._client.xread({self._keys.events: after}, count=count, block=block_ms or None)
         for _, entries in answer or []:
             yield from entries
 
@@ -179,6 +278,14 @@ def _answer(request_id: str, done: str | None, failed: str | None, row: str | No
         "content_hash": fields.get("hash"),
         **{name: fields[name] for name in kept if name in fields},
     }
+
+
+def _count(counters: dict[str, str], name: str) -> int:
+    value = counters.get(name, "0")
+    try:
+        return int(value)
+    except ValueError as error:
+        raise QueueCorrupt(f"the counter {name} reads {value!r}, which is no number") from error
 
 
 def _json_object(text: str | None) -> dict[str, Any]:

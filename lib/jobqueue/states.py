@@ -17,13 +17,17 @@ OUTSTANDING = HOLDING_ENTRY | {RETRYING}
 FINAL = frozenset({DONE, FAILED, CANCELLED})
 ALL = OUTSTANDING | FINAL
 
-# move (the script's name) -> (states it may start from, state it ends in); "" is a request never seen before
+# move (the script's name) -> (states it may start from, state it ends in); "" is a request nobody knows (any more).
+# Two scripts end some jobs otherwise: `promote` fails a retry whose spec is lost, and `backfill` gives the records of
+# older versions, which are final already, the row they lack.
 MOVES: dict[str, tuple[frozenset[str], str]] = {
     "enqueue": (frozenset({""}), QUEUED),
     "admit": (frozenset({"", QUEUED}), QUEUED),
     "reject": (frozenset({"", QUEUED}), FAILED),
     "dispatch": (frozenset({QUEUED}), DISPATCHED),
-    "start_jobs": (frozenset({DISPATCHED, SPEAKING}), SPEAKING),
+    "start_jobs": (IN_BATCH, SPEAKING),
+    "claim_batch": (frozenset({SPEAKING}), DISPATCHED),
+    "release_batch": (frozenset({SPEAKING}), DISPATCHED),
     "hand_over": (IN_BATCH, UPLOADING),
     "complete": (frozenset({UPLOADING}), DONE),
     "fail": (OUTSTANDING, FAILED),
@@ -33,4 +37,7 @@ MOVES: dict[str, tuple[frozenset[str], str]] = {
     "retry": (frozenset({FAILED, CANCELLED}), QUEUED),
     "cancel": (OUTSTANDING, CANCELLED),
     "audit": (OUTSTANDING, QUEUED),
+    "flush": (OUTSTANDING, ""),
+    "flush_stray": (OUTSTANDING, ""),
+    "flush_hard": (FINAL, ""),
 }

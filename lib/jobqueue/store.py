@@ -160,6 +160,11 @@ class JobStore:
         """Give (request id, unix ms, content hash) final records of an older version their rows."""
         return int(self._move("backfill", [state, *(value for record in records for value in record)]))
 
+    def mark_backfilled(self, at: str) -> None:
+        """Note that every record of an older version has its row, so that nobody looks again."""
+        with translated():
+            self.client.set(self.keys.backfill, at)
+
     # Provisioner
 
     def claim_batch(
@@ -262,6 +267,15 @@ class JobStore:
     def flush_step(self, limit: int = 500) -> int:
         """Remove up to `limit` of each kind of unfinished thing; 0 when nothing is left."""
         return int(self._move("flush", [limit], [self.keys.uploads_stream(one) for one in self.spools()]))
+
+    def flush_stray(self, request_ids: Sequence[str]) -> int:
+        """Forget those of the unfinished requests that are not outstanding; returns how many."""
+        return int(self._move("flush_stray", request_ids)) if request_ids else 0
+
+    def flush_hard(self) -> tuple[int, int] | None:
+        """Forget all that has ended; returns (done, failed) records removed, None while jobs are outstanding."""
+        answer = self._move("flush_hard", [])
+        return None if answer[0] == "busy" else (int(answer[1]), int(answer[2]))
 
     # Small things
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lib.errors import LeaseLost
 from lib.jobqueue.keys import Keys
 from lib.jobqueue.messages import Entry
 from lib.redisio import Client, Scripts, translated
@@ -48,13 +50,8 @@ class WorkStream:
 
     def own(self, count: int, after: str = "-") -> tuple[list[Entry], str]:
         """Return a page of what this consumer holds already, and where the next page begins ('' at the end)."""
-        start = "-" if after == "-" else f"({after}"
-        with translated():
-            rows = self._client.xpending_range(
-                self.name, self.group, min=start, max="+", count=count, consumername=self.consumer
-            )
-        ids = [row["message_id"] for row in rows]
-        return self._bodies(ids), ids[-1] if len(ids) == count else ""
+        ids, following = self.own_ids(count, after)
+        return self._bodies(ids), following
 
     def take_over(self, count: int, after: str = "0-0") -> tuple[list[Entry], str]:
         """Claim what any consumer holds, at once: for the holder of the lock. Pages like `own`."""
@@ -69,19 +66,67 @@ class WorkStream:
         kept between calls. For one lease after a start of Redis nobody reclaims: while it was away, no holder could
         renew.
         """
+        pace = int(every_ms * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
+        value = f"{self.consumer} {secrets.token_hex(8)}"
+        if not self._scripts.call("sweep", [self._sweep_key], [value, max(pace, 1)]):
+            return []
         with translated():
-            pace = int(every_ms * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
-            if not self._client.set(self._sweep_key, self.consumer, nx=True, px=max(pace, 1)):
-                return []
             if self._client.info("server")["uptime_in_seconds"] * 1000 < min_idle_ms:
                 return []
             self._cursor, ids = self._autoclaim(min_idle_ms, self._cursor, count)
         return self._bodies(ids)
 
     def _autoclaim(self, min_idle_ms: int, start: str, count: int) -> tuple[str, list[str]]:
-        args = [self.group, self.consumer, min_idle_ms, start, count]
+        args: list[str | int] = [self.group, self.consumer, min_idle_ms, start, count]
         answer = self._scripts.call("autoclaim", [self.name], args)
         return str(answer[0]), [str(one) for one in answer[1]]
+
+    def own_ids(self, count: int, after: str = "-") -> tuple[list[str], str]:
+        """Return a page of the ids this consumer holds, and where the next page begins ('' at the end)."""
+        start = "-" if after == "-" else f"({after}"
+        with translated():
+            rows = self._client.xpending_range(
+                self.name, self.group, min=start, max="+", count=count, consumername=self.consumer
+            )
+        ids = [str(row["message_id"]) for row in rows]
+        return ids, ids[-1] if len(ids) == count else ""
+
+    def fetch(self, ids: Sequence[str]) -> list[Entry]:
+        """Fetch entries this consumer holds by their ids; those that vanished are acknowledged."""
+        return [entry for at in range(0, len(ids), 250) for entry in self._bodies(ids[at : at + 250])]
+
+    def length(self) -> int:
+        """How many entries lie on the stream."""
+        with translated():
+            return int(self._client.xlen(self.name))
+
+    def delivered(self) -> str:
+        """The id of the last entry that the group has ever read; "0-0" for a new or a missing one."""
+        with translated():
+            for row in self._groups():
+                if row["name"] == self.group:
+                    return str(row["last-delivered-id"])
+        return "0-0"
+
+    def page(self, count: int, after: str = "-", upto: str = "+") -> tuple[list[Entry], str]:
+        """Return a page of the stream itself, whoever holds it, and where the next page begins ('' at the end)."""
+        start = "-" if after == "-" else f"({after}"
+        with translated():
+            rows = self._client.xrange(self.name, min=start, max=upto, count=count)
+        entries = [Entry(id_, fields or {}) for id_, fields in rows]
+        return entries, entries[-1].id if len(entries) == count else ""
+
+    def adopt(self, lock_key: str, lock: str, ids: Sequence[str]) -> set[str]:
+        """Claim delivered entries, whoever holds them, while the lock reads `lock`; return those ours now.
+
+        Raises:
+            LeaseLost: the lock's value is no longer `lock`.
+        """
+        args = [lock, self.group, self.consumer, *ids]
+        answer = self._scripts.call("adopt", [self.name, lock_key], args)
+        if answer[0] == "lost":
+            raise LeaseLost("the watcher's lock is another's")
+        return {str(one) for one in answer[1:]}
 
     def _bodies(self, ids: Sequence[str]) -> list[Entry]:
         """Fetch entries by id. Those that vanished are acknowledged; the audit puts their jobs back from their rows."""

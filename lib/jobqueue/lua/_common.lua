@@ -45,6 +45,11 @@ local function parse_row(raw)
   return { state = raw, legacy = 1, entry = '', attempt = 0 }
 end
 
+-- A final record may be there without a row: older versions wrote some.
+local function has_record(id)
+  return redis.call('HEXISTS', RESULT, id) == 1 or redis.call('HEXISTS', FAILED, id) == 1
+end
+
 local function load_row(id) return parse_row(redis.call('HGET', INDEX, id)) end
 local function load_batch(batch_id) return parse_row(redis.call('HGET', BATCH_INDEX, batch_id)) end
 local function save_row(id, row) redis.call('HSET', INDEX, id, cjson.encode(row)) end
@@ -144,7 +149,7 @@ local function held(row, kind, holder, token)
   if not row then return false end
   if kind == 'batch' then
     local batch = load_batch(holder)
-    return batch ~= nil and batch.token == token and row.batch == holder and IN_BATCH[row.state] == true
+    return batch ~= nil and token ~= '' and batch.token == token and row.batch == holder and IN_BATCH[row.state] == true
   elseif kind == 'upload' then
     return row.state == 'uploading' and row.stage == holder and row.token == token
   elseif kind == 'entry' then

@@ -19,9 +19,8 @@ for i = 1, #ARGV, 4 do
   elseif not exists(STREAM, entry) then
     redis.call('XACK', STREAM, WATCHERS, entry)
     outcome = 'gone'
-  elseif (not row or (row.legacy and not FINAL[row.state])) and redis.call('HEXISTS', RESULT, id) == 0
-    and redis.call('HEXISTS', FAILED, id) == 0 then
-    row = { v = 1, attempt = 0, hash = hash, entry = entry, queued_ms = tonumber(string.match(entry, '^%d+')) }
+  elseif (not row or (row.legacy and not FINAL[row.state])) and not has_record(id) then
+    row = { v = 1, attempt = 0, hash = hash, entry = entry, queued_ms = math.min(NOW, tonumber(string.match(entry, '^%d+'))) }
     redis.call('HSET', SPECS, id, spec)
     redis.call('ZADD', OUTSTANDING, row.queued_ms, id)
     enter(id, row, 'queued', 'adopted')

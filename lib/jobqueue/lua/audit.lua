@@ -19,7 +19,12 @@ local answer, batch_alive, touched = { #ids }, {}, false
 local function alive(id, row)
   if row.state == 'queued' then return exists(STREAM, row.entry) end
   if row.state == 'retrying' then return redis.call('ZSCORE', RETRY, id) end
-  if row.state == 'uploading' then return streams[row.uploads] and exists(streams[row.uploads], row.stage) end
+  if row.state == 'uploading' then
+    local stream = streams[row.uploads or '']
+    -- A spool that appeared after the caller listed them is not lost: the next audit names it.
+    if not stream then return NOW - (row.handed_ms or 0) < 60000 end
+    return exists(stream, row.stage)
+  end
   local batch_id = row.batch or ''
   if batch_alive[batch_id] == nil then
     local batch = load_batch(batch_id)
@@ -30,8 +35,9 @@ end
 for _, id in ipairs(ids) do
   local row = load_row(id)
   local spec = redis.call('HGET', SPECS, id)
-  if (row and FINAL[row.state]) or (not row and not spec) then
+  if (row and FINAL[row.state]) or not row and (not spec or has_record(id)) then
     redis.call('ZREM', OUTSTANDING, id)
+    redis.call('HDEL', SPECS, id)
     touched = true
   elseif not row or not alive(id, row) then
     answer[#answer + 1] = id

@@ -12,9 +12,11 @@ if bad then return bad end
 pass_memory_limit()
 local consumer, entry, batch_id, token = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local pending = redis.call('XPENDING', BATCHES, PROVISIONERS, entry, entry, 1)[1]
-if not pending or pending[2] ~= consumer then return { 'lost' } end
 local batch = load_batch(batch_id)
-if not batch or batch.entry ~= entry then
+local current = batch and batch.entry == entry
+if not pending and not current then return { 'gone' } end
+if not pending or pending[2] ~= consumer then return { 'lost' } end
+if not current then
   drop(BATCHES, PROVISIONERS, entry)
   return { 'gone' }
 end

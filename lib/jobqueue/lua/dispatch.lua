@@ -12,10 +12,11 @@ pass_memory_limit()
 local batch_id = ARGV[2]
 if redis.call('GET', KEYS[15]) ~= ARGV[1] then return { 'lost' } end
 if redis.call('HEXISTS', BATCH_INDEX, batch_id) == 1 then return { 'ok' } end
-local ids, rows, stale = {}, {}, { 'stale' }
+local ids, rows, stale, seen = {}, {}, { 'stale' }, {}
 for i = 4, #ARGV, 2 do
   local row = load_row(ARGV[i])
-  if held(row, 'entry', ARGV[i + 1]) then
+  if held(row, 'entry', ARGV[i + 1]) and not seen[ARGV[i]] then
+    seen[ARGV[i]] = true
     ids[#ids + 1] = ARGV[i]
     rows[#rows + 1] = row
   else

@@ -15,8 +15,8 @@ for _, id in ipairs(redis.call('ZRANGE', OUTSTANDING, 0, limit - 1)) do
   if row and not FINAL[row.state] then
     if not row.legacy then bump(row.state, -1) end
     redis.call('HDEL', INDEX, id)
-    removed = removed + 1
   end
+  removed = removed + 1
 end
 local groups = { [3] = WATCHERS, [13] = PROVISIONERS }
 for i = 15, #KEYS do groups[i] = UPLOADERS end

@@ -7,6 +7,7 @@
 -- Returns the value of the lock now: ours when it is held
 local owner = redis.call('GET', KEYS[1])
 if owner and owner ~= ARGV[1] then return owner end
+redis.call('GET', KEYS[2]) -- Fails on another type, before anything is written; SET would overwrite it.
 -- A full Redis refuses SET as a script's first write, but not PEXPIRE.
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 if not owner then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end

@@ -2,7 +2,7 @@
 -- KEYS[1..14] the job keys
 -- ARGV[1..] quadruples: member of the retry set, request id, spec for a member that an older version wrote ('' else),
 --   failed record for the case that no spec is left
--- Returns for each member: ok | early | gone | no_spec (failed, with that record)
+-- Returns for each member: ok | early | gone (not waiting any more) | no_spec (failed, with that record)
 local bad = wrong_type()
 if bad then return bad end
 pass_memory_limit()
@@ -16,7 +16,7 @@ for i = 1, #ARGV, 4 do
     answer[#answer + 1] = 'gone'
   elseif tonumber(due) * 1000 > NOW then
     answer[#answer + 1] = 'early'
-  elseif row and not row.legacy and row.state ~= 'retrying' then
+  elseif row and not row.legacy and row.state ~= 'retrying' or (not row or row.legacy) and has_record(id) then
     redis.call('ZREM', RETRY, member)
     answer[#answer + 1] = 'gone'
   elseif not kept and spec == '' then

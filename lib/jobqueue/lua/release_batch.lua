@@ -7,8 +7,9 @@ local bad = wrong_type()
 if bad then return bad end
 pass_memory_limit()
 local batch = load_batch(ARGV[1])
-if not batch or (batch.token ~= ARGV[2] and batch.released_by ~= ARGV[2]) then return { 'lost' } end
+if not batch then return { 'lost' } end
 if batch.released_by == ARGV[2] and batch.token == '' then return { 'ok' } end
+if batch.token ~= ARGV[2] then return { 'lost' } end
 local old = redis.call('XRANGE', BATCHES, batch.entry, batch.entry)[1]
 if not old then return { 'lost' } end
 drop(BATCHES, PROVISIONERS, batch.entry)

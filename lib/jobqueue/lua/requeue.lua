@@ -20,6 +20,8 @@ for i = 3, #ARGV, 6 do
     if ARGV[i + 4] == '1' then row.alone = 1 end
     to_stream(id, row, spec, ARGV[i + 5])
     answer[#answer + 1] = 'ok'
+  elseif row and row.state == 'queued' and row.token == ARGV[2] then
+    answer[#answer + 1] = 'ok'
   else
     answer[#answer + 1] = 'stale'
   end

@@ -1,0 +1,40 @@
+"""Options that several commands share, each spelt and explained once."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """`--json` → args.json."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object for programs (docs/cli.md)")
+
+
+def add_redis_url(parser: argparse.ArgumentParser) -> None:
+    """`--redis-url URL` → args.redis_url (None: see cli.settings.redis_url)."""
+    parser.add_argument(
+        "--redis-url",
+        metavar="URL",
+        default=None,
+        help="Redis connection (default: $REDIS_URL, else redis://127.0.0.1:6379/0)",
+    )
+
+
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """`--cache DIR` → args.cache (None: see lib.voices.cache_dir)."""
+    parser.add_argument(
+        "--cache",
+        metavar="DIR",
+        default=None,
+        help="folder that holds voices/ (default: $JOB_RUNNER_CACHE, else /cache, else the repository's cache/)",
+    )
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """`--yes` → args.yes."""
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask; needed where there is no terminal")
+
+
+def add_fail_fast(parser: argparse.ArgumentParser) -> None:
+    """`--fail-fast` → args.fail_fast."""
+    parser.add_argument("--fail-fast", action="store_true", help="stop after the first job that fails")
