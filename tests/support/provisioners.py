@@ -12,15 +12,23 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from prometheus_client import CollectorRegistry
 
 from lib.jobqueue.look import Look
 from lib.jobqueue.spec import content_hash, normalize_job_spec
 from lib.jobqueue.store import JobStore, new_token
 from lib.spool import spool_name
+from lib.telemetry.metrics import ProvisionerMetrics
 from ops.demo.tied import tied
+from provisioner.housekeeping import VoiceSynth, WorkFolder
+from provisioner.main import Place, make_slot
+from provisioner.observe import Observer
+from provisioner.settings import ProvisionerSettings
 from tests.support.wait import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -138,8 +146,48 @@ class Provisioned:
         }
         return {**keep, **{name: str(value) for name, value in {**own, **settings}.items()}}
 
+    def slots(self, **settings: object) -> RunningSlots:
+        return RunningSlots(self.environment(**settings))
+
     def provisioner(self, **settings: object) -> ProvisionerProcess:
         return ProvisionerProcess(self.environment(**settings), self.folder / "provisioner.jsonl")
+
+
+class RunningSlots:
+    """The provisioner's real slots in threads of this process: quicker than the program, and open to looks inside."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
+        self._before: dict[str, str] = {}
+        self.stop = threading.Event()
+
+    def __enter__(self) -> RunningSlots:
+        self._before = dict(os.environ)
+        os.environ.clear()
+        os.environ.update(self._environment)
+        settings = ProvisionerSettings()
+        self.registry = CollectorRegistry()
+        observer = Observer(ProvisionerMetrics(self.registry))
+        self.place = Place(spool_name(settings.spool_dir), WorkFolder(settings.provisioner_work_dir).take(), VoiceSynth())
+        self.slots = [make_slot(settings, self.stop, observer, self.place, one) for one in settings.consumers()]
+        self.threads = [threading.Thread(target=slot.run, name=slot.name) for slot in self.slots]
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        try:
+            for thread in self.threads:
+                thread.join(20)
+                assert not thread.is_alive(), thread.name
+        finally:
+            self.place.work.give_back()
+            os.environ.clear()
+            os.environ.update(self._before)
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
 
 
 class ProvisionerProcess:

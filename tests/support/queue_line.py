@@ -88,7 +88,8 @@ class Line:
     def vanish(self, stream: str, *entries: str) -> None:
         """Delete entries of a stream (all of them when none is named), as a foreigner might."""
         gone = entries or tuple(entry for entry, _ in self.client.xrange(stream))
-        self.client.xdel(stream, *gone)
+        if gone:
+            self.client.xdel(stream, *gone)
         self.vanished |= {(stream, entry) for entry in gone}
 
     # Moving

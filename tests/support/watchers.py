@@ -120,6 +120,7 @@ class RunningWatcher:
             for seconds in (2.0, 0.5, 2.0)
         ]
         self.stores = stores
+        self._wait_for_lead = False
         self.clock = RedisClock()
         self.pulse = Pulse(self.settings.consumer, self.clock)
         self.held = Held()
@@ -149,6 +150,12 @@ class RunningWatcher:
     def __enter__(self) -> RunningWatcher:
         for thread in self.threads:
             thread.start()
+        if self._wait_for_lead:
+            try:
+                self.wait_lead()
+            except AssertionError:
+                self.__exit__(None, None, None)
+                raise
         return self
 
     def __exit__(self, _t: type[BaseException] | None, _v: BaseException | None, _tb: TracebackType | None) -> None:
@@ -164,9 +171,12 @@ class RunningWatcher:
                 store.client.close()
 
     def leading(self) -> RunningWatcher:
-        """Wait until it leads."""
-        wait_until(lambda: self.lock.believed() and self.watcher.not_ready() is None, what="it leads")
+        """For `with`: enter it only once it leads."""
+        self._wait_for_lead = True
         return self
+
+    def wait_lead(self) -> None:
+        wait_until(lambda: self.lock.believed() and self.watcher.not_ready() is None, what="it leads")
 
     def metric(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0
