@@ -3,6 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+IMAGE_ROOT = "/app/"
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def job_file(given: str) -> str:
+    """Return the path to read. `/app/…` is where the image keeps this repository; outside the image it means this one."""
+    if given.startswith(IMAGE_ROOT) and not Path(given).exists():
+        here = ROOT / given.removeprefix(IMAGE_ROOT)
+        return str(here) if here.exists() else given
+    return given
+
+
+def add_job_file(parser: argparse.ArgumentParser) -> None:
+    """`YAML` → args.yaml."""
+    parser.add_argument("yaml", metavar="YAML", type=job_file, help="file with jobs")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

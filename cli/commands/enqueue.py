@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from cli import options
 from cli.sending import configure_sending, enqueue_jobs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("yaml", metavar="YAML", help="file with jobs")
+    options.add_job_file(parser)
     configure_sending(parser)
 
 

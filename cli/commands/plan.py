@@ -6,14 +6,14 @@ import argparse
 
 from cli import console
 from cli.exits import OK
-from cli.options import add_cache, add_json
+from cli.options import add_cache, add_job_file, add_json
 
 PREVIEW_ROWS = 50
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("yaml", metavar="YAML", help="file with jobs")
+    add_job_file(parser)
     parser.add_argument("--all", action="store_true", help=f"show every job, not only the first {PREVIEW_ROWS}")
     add_cache(parser)
     add_json(parser)

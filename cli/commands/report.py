@@ -21,7 +21,7 @@ _SHOWN = ("attempt", "reason", "completed_at", "failed_at", "error_type", "error
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("yaml", metavar="YAML", help="file with jobs")
+    options.add_job_file(parser)
     options.add_redis_url(parser)
     options.add_json(parser)
 

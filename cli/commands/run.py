@@ -6,14 +6,14 @@ import argparse
 
 from cli import console
 from cli.exits import OK
-from cli.options import add_cache, add_fail_fast, add_json
+from cli.options import add_cache, add_fail_fast, add_job_file, add_json
 
 DEFAULT_ROOT = "job-runs"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("yaml", metavar="YAML", help="file with jobs")
+    add_job_file(parser)
     parser.add_argument("--dry-run", action="store_true", help="compile and show what would run, run nothing")
     parser.add_argument(
         "--out", metavar="DIR", default=None, help=f"folder to work in (default: {DEFAULT_ROOT}/RUN_ID)"
