@@ -20,6 +20,9 @@ class QueueSettings(BaseSettings):
     redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis connection URL.")
     redis_url_file: Path | None = Field(None, description="A file that holds REDIS_URL; wins over it.")
     key_prefix: str = Field("pab:", min_length=1, description="Prefix of every key; a hash tag such as {pab}: works.")
+    worker_name: str = Field(
+        "", description="Name of this host's workers, kept over restarts; default: the host's name."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     metrics_host: str = Field("127.0.0.1", description="Address of /metrics, /healthz and /readyz.")
 

@@ -1,0 +1,1 @@
+"""What surrounds the programs: supervision, the demo, benchmarks. No program imports it."""

@@ -1,0 +1,1 @@
+"""The demo: every real part on this machine, from a YAML file to narrated audio."""

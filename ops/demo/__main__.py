@@ -1,0 +1,5 @@
+"""`python -m ops.demo`."""
+
+from ops.demo.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Supervision: the programs as supervisord runs them, in the demo and in production alike."""
