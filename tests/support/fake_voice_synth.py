@@ -7,8 +7,8 @@ die NAME      kills its executor (SIGKILL), unless the file NAME is in the contr
 gone          kills itself
 permanent TYPE, transient TYPE   a failed result
 no_result     exits with 1, saying nothing
-and to cheat: bad_sha, bad_seconds, bad_size, bad_text, bad_voice, few_takes, no_best, not_audio, float_audio, cut_audio,
-              link, folder_link, pipe, outside, huge_listed, nan, no_json
+and to cheat: bad_sha, bad_seconds, bad_size, bad_text, bad_voice, few_takes, no_best, not_audio, float_audio,
+              cut_audio, link, folder_link, pipe, outside, huge_listed, nan, no_json
 Each call adds a line to calls.txt in the control folder (FAKE_SYNTH_DIR).
 """
 
@@ -23,6 +23,7 @@ from pathlib import Path
 
 RATE = 8000
 SECONDS = 0.25
+LIES = {"bad_sha": {"sha256": "0" * 64}, "bad_size": {"size": 4045}, "huge_listed": {"size": 10**15}}
 
 
 def main() -> int:
@@ -95,14 +96,12 @@ def speak(deed: str, valued: dict[str, str], select_best: bool, text_file: Path,
 def cheat(deed: str, content: dict, out: Path, text_file: Path) -> None:
     take = content["files"]["takes"][0] if content["files"]["takes"] else {}
     control = Path(os.environ["FAKE_SYNTH_DIR"])
-    if deed == "bad_sha":
-        take["sha256"] = "0" * 64
+    if deed in LIES:
+        take.update(LIES[deed])
     elif deed == "bad_seconds":
-        take["seconds"] = content["audio_seconds"] = 9.5
-    elif deed == "bad_size":
-        take["size"] += 1
-    elif deed == "huge_listed":
-        take["size"] = 10**15
+        content["audio_seconds"] = 9.5
+        for one in [*content["files"]["takes"], content["files"]["best"] or {}]:
+            one["seconds"] = 9.5
     elif deed == "bad_text":
         text_file.write_text("Something else was spoken.")
         content["files"]["text"] = facts(text_file)
@@ -128,9 +127,15 @@ def wav(code: int = 1, bits: int = 16) -> bytes:
     block = bits // 8
     data = bytes(int(RATE * SECONDS) * block)
     head = struct.pack("<HHIIHH", code, 1, RATE, RATE * block, block, bits)
-    return b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt \x10\0\0\0" + head + b"data" + struct.pack(
-        "<I", len(data)
-    ) + data
+    return (
+        b"RIFF"
+        + struct.pack("<I", 36 + len(data))
+        + b"WAVEfmt \x10\0\0\0"
+        + head
+        + b"data"
+        + struct.pack("<I", len(data))
+        + data
+    )
 
 
 def facts(path: Path) -> dict[str, object]:

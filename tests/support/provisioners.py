@@ -1,7 +1,7 @@
 """Provisioners for tests: `Provisioned` drives a queue around one, `ProvisionerProcess` is the real program.
 
-`Provisioned` is the watcher and the producer of a test: it enqueues jobs and dispatches them as batches through the real
-scripts. voice-synth is `fake_voice_synth.py` unless a test says otherwise.
+`Provisioned` is the watcher and the producer of a test: it enqueues jobs and dispatches them as batches through the
+real scripts. voice-synth is `fake_voice_synth.py` unless a test says otherwise.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from lib.spool import spool_name
 from lib.telemetry.metrics import ProvisionerMetrics
 from ops.demo.tied import tied
 from provisioner.housekeeping import VoiceSynth, WorkFolder
+from provisioner.local import LocalBox
 from provisioner.main import Place, make_slot
 from provisioner.observe import Observer
 from provisioner.settings import ProvisionerSettings
@@ -52,8 +53,15 @@ class Provisioned:
         self.fake.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -P "{FAKE}" "$@"\n')
         self.fake.chmod(self.fake.stat().st_mode | stat.S_IXUSR)
         self.jobs_made = 0
+        self.programs: list[ProvisionerProcess] = []
 
     def close(self) -> None:
+        """End whatever a failed test left running."""
+        for program in self.programs:
+            program.end()
+        box = LocalBox(self.work, "tests")
+        for batch_id in box.batch_ids():
+            box.kill(batch_id)
         self.client.close()
 
     # Producer and watcher
@@ -121,6 +129,11 @@ class Provisioned:
         lines = path.read_text().splitlines() if path.exists() else []
         return [(name, int(pid), int(parent)) for name, pid, parent in (line.rsplit(" ", 2) for line in lines)]
 
+    def wait_spoken(self, count: int) -> list[tuple[str, int, int]]:
+        """Wait until voice-synth was started so often; returns `calls`."""
+        wait_until(lambda: len(self.calls()) >= count, what=f"{count} runs of voice-synth")
+        return self.calls()
+
     def allow(self, name: str) -> None:
         """Let jobs that `wait NAME` go on."""
         (self.control / name).touch()
@@ -150,7 +163,9 @@ class Provisioned:
         return RunningSlots(self.environment(**settings))
 
     def provisioner(self, **settings: object) -> ProvisionerProcess:
-        return ProvisionerProcess(self.environment(**settings), self.folder / "provisioner.jsonl")
+        program = ProvisionerProcess(self.environment(**settings), self.folder / "provisioner.jsonl")
+        self.programs.append(program)
+        return program
 
 
 class RunningSlots:
@@ -168,7 +183,9 @@ class RunningSlots:
         settings = ProvisionerSettings()
         self.registry = CollectorRegistry()
         observer = Observer(ProvisionerMetrics(self.registry))
-        self.place = Place(spool_name(settings.spool_dir), WorkFolder(settings.provisioner_work_dir).take(), VoiceSynth())
+        self.place = Place(
+            spool_name(settings.spool_dir), WorkFolder(settings.provisioner_work_dir).take(), VoiceSynth()
+        )
         self.slots = [make_slot(settings, self.stop, observer, self.place, one) for one in settings.consumers()]
         self.threads = [threading.Thread(target=slot.run, name=slot.name) for slot in self.slots]
         for thread in self.threads:
@@ -199,6 +216,7 @@ class ProvisionerProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> ProvisionerProcess:
+        assert self.process is None
         command = tied([sys.executable, "-P", "-m", "provisioner"], os.getpid(), signal.SIGKILL)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -233,13 +251,13 @@ class ProvisionerProcess:
 
     def __exit__(self, *_: object) -> None:
         if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
-            try:
-                self.process.wait(timeout=20)
-            finally:
-                self.process.kill()
-                self.process.wait(timeout=10)
+            self.process.wait(timeout=20)
+
+    def end(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(timeout=10)
 
 
 def alive(pid: int) -> bool:

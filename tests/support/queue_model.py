@@ -19,6 +19,7 @@ class Job:
     batch: str | None = None  # while it is in one
     upload: UploadMessage | None = None  # while it is uploading
     upload_token: str = ""
+    queued_ms: int = 0  # when it was accepted; 0 until that was seen
 
 
 @dataclass

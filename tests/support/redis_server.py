@@ -135,7 +135,5 @@ class RedisServer:
     def __enter__(self) -> RedisServer:
         return self.start()
 
-    def __exit__(
-        self, _t: type[BaseException] | None, _v: BaseException | None, _tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, _t: type[BaseException] | None, _v: BaseException | None, _tb: TracebackType | None) -> None:
         self.stop()

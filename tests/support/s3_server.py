@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -60,7 +61,7 @@ class S3Server:
 
     def _start_once(self) -> bool:
         command = [str(rclone_binary()), "serve", "s3", "--addr", f"127.0.0.1:{self.port}"]
-        command += ["--auth-key", f"{KEY_ID},{SECRET}", "--config", os.devnull, "--dir-cache-time", "0s"]
+        command += ["--auth-key", f"{KEY_ID},{SECRET}", "--config", os.devnull, "--dir-cache-time", "5ms"]
         command += ["--vfs-cache-mode", "off", str(self.folder / "data")]
         with self._log.open("ab") as log:
             self._process = process = subprocess.Popen(
@@ -193,7 +194,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(exchange.content)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(exchange.content)
+            with suppress(ConnectionError):  # the client was killed, or gave up
+                self.wfile.write(exchange.content)
 
     do_GET = do_PUT = do_HEAD = do_DELETE = _serve  # noqa: N815 - the base class names them
 

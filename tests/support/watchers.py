@@ -141,6 +141,8 @@ class RunningWatcher:
             self.health,
             self.stop,
         )
+        self.watcher.tick_seconds = 0.1
+        self.watcher.idle_block_ms = 50
         self.threads = [
             threading.Thread(target=self.watcher.run, name="loop"),
             threading.Thread(target=self.lock.keep, args=(self.stop,), name="lock"),
