@@ -126,6 +126,8 @@ def _ours(error: redis.exceptions.RedisError) -> JobRunnerError:
         return QueueFull(f"Redis is at its memory limit: {text}")
     if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):
         return QueueUnavailable(f"Redis cannot be reached: {text}")
+    if isinstance(error, redis.exceptions.InvalidResponse):
+        return QueueUnavailable(f"what answers at REDIS_URL does not speak as Redis does: {text}")
     found = _CODE.search(text)
     code = found.group(1) if found else text.split(" ", 1)[0]
     if isinstance(error, redis.exceptions.NoPermissionError) or code in _REFUSED:
@@ -155,4 +157,9 @@ class Scripts:
             script = self._client.register_script(self._common + source if uses_common else source)
             self._loaded[name] = script
         with translated():
-            return script(keys=keys, args=args)
+            return script(keys=keys, args=[_wire(arg) for arg in args])
+
+
+def _wire(arg: str | float) -> str | bytes | float:
+    """What was read as bytes that are no UTF-8 goes back as them: hiredis knows no `encoding_errors`."""
+    return arg if not isinstance(arg, str) or arg.isascii() else arg.encode("utf-8", "surrogateescape")
