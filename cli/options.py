@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def job_file(given: str) -> str:
-    """Return the path to read. `/app/…` is where the image keeps this repository; outside the image it means this one."""
+    """Return the path to read: `/app/…`, where the image keeps this repository, means it outside the image too."""
     if given.startswith(IMAGE_ROOT) and not Path(given).exists():
         here = ROOT / given.removeprefix(IMAGE_ROOT)
         return str(here) if here.exists() else given

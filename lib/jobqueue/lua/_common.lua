@@ -143,13 +143,22 @@ local function to_final(id, row, state, record, reason)
   enter(id, row, state, reason)
 end
 
+-- Decoded once a call: a batch names all of its jobs, and a call may settle as many.
+local batch_tokens = {}
+local function batch_token(batch_id)
+  if batch_tokens[batch_id] == nil then
+    local batch = load_batch(batch_id)
+    batch_tokens[batch_id] = batch and batch.token or ''
+  end
+  return batch_tokens[batch_id]
+end
+
 -- Fencing: does this holder still hold the job? `kind` is batch (holder = batch id), upload (holder = entry on the
 -- uploads stream), entry (holder = entry on the jobs stream, undispatched) or lost (the audit's: whatever held it is gone).
 local function held(row, kind, holder, token)
   if not row then return false end
   if kind == 'batch' then
-    local batch = load_batch(holder)
-    return batch ~= nil and token ~= '' and batch.token == token and row.batch == holder and IN_BATCH[row.state] == true
+    return token ~= '' and batch_token(holder) == token and row.batch == holder and IN_BATCH[row.state] == true
   elseif kind == 'upload' then
     return row.state == 'uploading' and row.stage == holder and row.token == token
   elseif kind == 'entry' then

@@ -158,6 +158,9 @@ class TestSpreading:
     def test_fewer_jobs_than_slots_are_one_each(self) -> None:
         assert sizes(choose(line("a", 2), slots=4)) == [1, 1]
 
+    def test_no_batch_is_spread_below_the_least_number_of_jobs(self) -> None:
+        assert sizes(choose(line("a", 10), Limits(batch_min=4), slots=5)) == [4, 4]
+
     def test_a_backlog_for_one_waiting_slot_stays_together(self) -> None:
         assert sizes(choose(line("a", 10))) == [10]
         assert sizes(choose(line("a", 10), slots=3, outstanding=2)) == [10]
