@@ -139,6 +139,16 @@ def _ours(error: redis.exceptions.RedisError) -> JobRunnerError:
     return QueueCorrupt(f"Redis answered: {text}")
 
 
+def create_group(client: Client, stream: str, group: str) -> None:
+    """Create a consumer group, and its stream, unless somebody was quicker."""
+    with translated():
+        try:
+            client.xgroup_create(stream, group, id="0", mkstream=True)
+        except redis.exceptions.ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+
+
 class Scripts:
     """The Lua scripts of one folder, each sent by its hash, and loaded again after Redis forgot it."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from lib.errors import LeaseLost
 from lib.jobqueue.keys import Keys
 from lib.jobqueue.messages import Entry
-from lib.redisio import Client, Scripts, translated
+from lib.redisio import Client, Scripts, create_group, translated
 
 _LUA = Path(__file__).parent / "lua"
 
@@ -32,8 +32,8 @@ class WorkStream:
         """Create stream and group where they are missing; repeat it after every reconnect."""
         with translated():
             known = {row["name"] for row in self._groups()}
-            if self.group not in known:
-                self._client.xgroup_create(self.name, self.group, id="0", mkstream=True)
+        if self.group not in known:  # a Redis at its memory limit refuses to create even what is there
+            create_group(self._client, self.name, self.group)
 
     def _groups(self) -> list[dict[str, Any]]:
         if not self._client.exists(self.name):
