@@ -27,6 +27,7 @@ from lib.jobqueue.streams import WorkStream
 from lib.redisio import Client, Scripts, connect, translated
 
 _LUA = Path(__file__).parent / "lua"
+ENQUEUE_JOBS = 1000  # a call: about 10 ms of Redis's time, and one fsync
 
 
 def new_token() -> str:
@@ -99,8 +100,8 @@ class JobStore:
         Returns (status, content hash known before or '') for each: queued, duplicate_request or already_done.
         """
         answer: list[tuple[str, str]] = []
-        for at in range(0, len(jobs), 250):
-            args = [nonce or new_token(), *(value for job in jobs[at : at + 250] for value in job)]
+        for at in range(0, len(jobs), ENQUEUE_JOBS):
+            args = [nonce or new_token(), *(value for job in jobs[at : at + ENQUEUE_JOBS] for value in job)]
             flat = self._move("enqueue", args)
             answer.extend(zip(flat[::2], flat[1::2], strict=True))
         return answer
