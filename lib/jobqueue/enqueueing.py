@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from lib.errors import JobRunnerError, QueueCorrupt, QueueFull, QueueRefused, QueueUnavailable
 from lib.jobqueue.records import iso
 from lib.jobqueue.spec import JobSpec, content_hash
-from lib.jobqueue.store import JobStore
+from lib.jobqueue.store import ENQUEUE_JOBS, JobStore
 
-CALL_JOBS = 250  # of one call: large enough for speed, small enough that no other client waits for long
 CALL_CHARACTERS = 4_000_000
 
 Wire = tuple[str, str, str]
@@ -85,7 +84,7 @@ def _parts(jobs: Sequence[Wire]) -> list[list[Wire]]:
     parts: list[list[Wire]] = []
     size = 0
     for job in jobs:
-        if not parts or len(parts[-1]) >= CALL_JOBS or size + len(job[2]) > CALL_CHARACTERS:
+        if not parts or len(parts[-1]) >= ENQUEUE_JOBS or size + len(job[2]) > CALL_CHARACTERS:
             parts.append([])
             size = 0
         parts[-1].append(job)

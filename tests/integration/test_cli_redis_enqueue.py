@@ -144,7 +144,7 @@ def test_redis_dying_midway_is_told_with_what_was_accepted_and_running_it_again_
     make_redis: Callable[..., RedisServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = make_redis()
-    path = many_jobs(tmp_path / "many.yaml", 600)
+    path = many_jobs(tmp_path / "many.yaml", 2400)
 
     class Killing(Progress):
         def step(self, count: int = 1, note: str = "") -> None:
@@ -157,17 +157,17 @@ def test_redis_dying_midway_is_told_with_what_was_accepted_and_running_it_again_
         told = job_runner_inside("enqueue", path, "--redis-url", server.url)
     assert ran.code == 3
     assert ran.json["error"]["type"] == "queue_unavailable"
-    assert ran.json["counts"]["queued"] == 250
-    assert ran.json["in_doubt"] == 250
-    assert len(ran.json["jobs"]) == 250
+    assert ran.json["counts"]["queued"] == 1000
+    assert ran.json["in_doubt"] == 1000
+    assert len(ran.json["jobs"]) == 1000
     assert told.code == 3
-    assert "250 of 600 jobs were answered, 0 of them accepted now for sure; up to 250 more may have been" in told.err
+    assert "1000 of 2400 jobs were answered, 0 of them accepted now for sure; up to 1000 more may have been" in told.err
     assert "Running the same command again is safe" in told.err
     assert "Traceback" not in told.err
     server.start()
     last = job_runner_inside("enqueue", path, "--redis-url", server.url, "--json")
     assert last.code == 0
-    assert last.json["counts"] == {"queued": 350, "duplicate_request": 250, "already_done": 0}
+    assert last.json["counts"] == {"queued": 1400, "duplicate_request": 1000, "already_done": 0}
 
 
 def test_a_full_redis_takes_nothing_and_says_what_to_do(line: Line, two_jobs: str, redis_url: str) -> None:

@@ -60,8 +60,8 @@ def test_a_time_that_the_job_says_itself_is_kept() -> None:
 
 def test_calls_are_bounded_in_jobs_and_in_size() -> None:
     store = Store()
-    assert len(sent(store, wires(600)).answers) == 600
-    assert store.calls == [250, 250, 100]
+    assert len(sent(store, wires(2400)).answers) == 2400
+    assert store.calls == [1000, 1000, 400]
     store = Store()
     sent(store, wires(5, size=enqueueing.CALL_CHARACTERS // 2))
     assert store.calls == [2, 2, 1]
@@ -71,12 +71,12 @@ def test_calls_are_bounded_in_jobs_and_in_size() -> None:
     assert sent(Store(), []) == enqueueing.Sent([])
 
 
-@pytest.mark.parametrize(("error", "in_doubt"), [(QueueUnavailable("gone"), 250), (QueueFull("full"), 0)])
+@pytest.mark.parametrize(("error", "in_doubt"), [(QueueUnavailable("gone"), 1000), (QueueFull("full"), 0)])
 def test_a_lost_answer_leaves_the_jobs_of_that_call_in_doubt_and_a_refusal_does_not(
     error: JobRunnerError, in_doubt: int
 ) -> None:
-    outcome = sent(Store(1, error), wires(600))
-    assert len(outcome.answers) == 250
+    outcome = sent(Store(1, error), wires(2400))
+    assert len(outcome.answers) == 1000
     assert outcome.error is error
     assert outcome.in_doubt == in_doubt
 
