@@ -131,6 +131,16 @@ def test_run_hands_on_the_exit_code(checkout: Path) -> None:
     assert call("./run", "watcher", cwd=checkout).returncode == 7
 
 
+def test_run_reads_dot_env_without_executing_it_and_the_environment_wins(checkout: Path) -> None:
+    (checkout / ".env").write_text(
+        "# a comment\nKEY_PREFIX='x y:'\nLOG_LEVEL=$(touch pwned)\nSPOOL_DIR=file\nbad line\n"
+    )
+    executable(checkout / ".venv" / "bin" / "python", '#!/bin/sh\necho "$KEY_PREFIX|$LOG_LEVEL|$SPOOL_DIR"\n')
+    assert call("./run", "watcher", cwd=checkout, SPOOL_DIR="given").stdout == "x y:|$(touch pwned)|given\n"
+    assert not (checkout / "pwned").exists()
+    assert call("./run", "demo", cwd=checkout).stdout == "||\n", "the demo has settings of its own"
+
+
 def test_run_uses_what_is_on_path_inside_the_image(checkout: Path) -> None:
     programs = executable(checkout / "image" / "python3", '#!/bin/sh\necho image "$@"\n').parent
     answer = call("./run", "watcher", cwd=checkout, JOB_RUNNER_IN_IMAGE="1", PATH=f"{programs}:{os.environ['PATH']}")
