@@ -64,10 +64,10 @@ jobs-dashboard: ## status and recent history
 	@$(JOB_RUNNER) history $(value ARGS)
 
 jobs-logs: ## the latest execution.json
-	@latest=$$(find "$${PROVISIONER_WORK_DIR:-work}" .run demo-output -name execution.json -printf '%T@ %p\n' 2>/dev/null \
+	@latest=$$(find "$${PROVISIONER_WORK_DIR:-work}" job-runs .run demo-output -name execution.json -printf '%T@ %p\n' 2>/dev/null \
 		| sort -n | tail -n 1 | cut -d ' ' -f 2- || true); \
 	if [[ -z $$latest ]]; then \
-		echo "make jobs-logs: no execution.json yet (looked in $${PROVISIONER_WORK_DIR:-work}, .run, demo-output)" >&2; exit 1; \
+		echo "make jobs-logs: no execution.json yet (looked in $${PROVISIONER_WORK_DIR:-work}, job-runs, .run, demo-output)" >&2; exit 1; \
 	fi; \
 	echo "$$latest" >&2; cat -- "$$latest"
 

@@ -21,7 +21,8 @@ _HINTS: dict[type[JobRunnerError], str] = {
     QueueUnavailable: "is Redis running, writable and at this address? name another with --redis-url or REDIS_URL",
     QueueFull: "let the workers drain the queue, or raise maxmemory, then run the command again",
     QueueRefused: "put user and password into the URL, redis://USER:PASSWORD@HOST:PORT/DB, and allow it our commands",
-    QueueCorrupt: "something else writes these keys; choose another KEY_PREFIX or database, or remove the foreign key",
+    QueueCorrupt: "another program's keys, or no such database? choose another KEY_PREFIX or database of the URL, "
+    "or remove the foreign key",
 }
 
 

@@ -5,6 +5,7 @@ Free of heavy imports on purpose (`shutil` alone would cost a tenth of the start
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -14,6 +15,24 @@ if TYPE_CHECKING:
 
 DEFAULT_WIDTH = 80
 MIN_WIDTH = 40
+
+
+def open_streams() -> None:
+    """Make standard output and error usable.
+
+    A stream that was closed before we began (`>&-`) gets somewhere to go. With PYTHONUNBUFFERED standard output is a
+    raw file, which silently drops what a partial write left over: on a full disk half a JSON would pass as success.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - lives as long as we
+    stream = sys.stdout
+    ours = stream is sys.__stdout__  # not one that somebody put in its place
+    if ours and isinstance(stream, io.TextIOWrapper) and isinstance(stream.buffer, io.FileIO):
+        encoding, errors = stream.encoding, stream.errors
+        raw = stream.detach()
+        assert isinstance(raw, io.FileIO)
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=True)
 
 
 def say(text: str) -> None:

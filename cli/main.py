@@ -6,6 +6,7 @@ commands never pay for Redis. Anything that is not one of our errors is a bug an
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -36,9 +37,21 @@ REDIS = {
 COMMANDS: dict[str, tuple[str, str]] = {**OFFLINE, **REDIS}
 
 
+_ROOM = "make room there, then run the same command again"
+_RIGHTS = "name a place that this user may write, or change its permissions"
+_OS_HINTS = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: _RIGHTS,
+}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    console.open_streams()
     console.tolerate_any_character()
     started = time.monotonic()
     code = _outcome(arguments)
@@ -140,10 +153,11 @@ def _report(error: JobRunnerError | OSError, *, as_json: bool) -> int:
     """Say what went wrong, on stdout as JSON or on stderr for people; return the exit code."""
     if isinstance(error, OSError):
         code, kind, message = FAILED, "system_error", _os_message(error)
+        hint = _OS_HINTS.get(error.errno or 0, "")
     else:
         code, kind, message = exit_code(error), error.error_type, str(error)
+        hint = getattr(error, "hint", "")
     problems = error.problems if isinstance(error, InputError) else [message]
-    hint = getattr(error, "hint", "")
     try:
         if as_json:
             from cli.render import error_json

@@ -17,6 +17,13 @@ def job_file(given: str) -> str:
     return given
 
 
+def folder(given: str) -> str:
+    """Refuse an empty name: `--out "$UNSET"` must not mean the folder one happens to be in."""
+    if not given.strip():
+        raise argparse.ArgumentTypeError("is empty; name a folder, or leave the option out")
+    return given
+
+
 def add_job_file(parser: argparse.ArgumentParser) -> None:
     """`YAML` → args.yaml."""
     parser.add_argument("yaml", metavar="YAML", type=job_file, help="file with jobs")
@@ -42,6 +49,7 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache",
         metavar="DIR",
+        type=folder,
         default=None,
         help="folder that holds voices/ (default: $JOB_RUNNER_CACHE, else /cache, else the repository's cache/)",
     )

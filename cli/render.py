@@ -13,6 +13,8 @@ SCHEMA_VERSION = 1
 ELLIPSIS = "…"
 GAP = 2
 MIN_COLUMN = 6
+READABLE_COLUMN = 14
+HIDDEN = -GAP  # the width of a column that is left out: it takes its gap away with it
 
 RED, GREEN, YELLOW, CYAN, BOLD, DIM = "31", "32", "33", "36", "1", "2"
 STATUS_COLOURS = {
@@ -97,12 +99,14 @@ def table(
     width: int | None = None,
     right: Sequence[int] = (),
     flexible: Sequence[int] = (),
+    droppable: Sequence[int] = (),
     colour: bool = False,
     status_column: int | None = None,
 ) -> str:
     """Return a table no wider than `width` (None: as wide as it needs).
 
-    `right` names the columns aligned to the right, `flexible` those that may be cut, the widest first.
+    `right` names the columns aligned to the right, `flexible` those that may be cut, the widest first, `droppable`
+    those that are left out, in this order, before the flexible ones become too narrow to read.
     """
     cells = [[clean(value) if value is not None else "-" for value in row] for row in rows]
     widths = [len(header) for header in headers]
@@ -112,13 +116,29 @@ def table(
             if cell_width > widths[column]:
                 widths[column] = cell_width
     if width is not None:
-        _shrink(widths, width, flexible or range(len(headers)))
+        flexible = flexible or range(len(headers))
+        for column in _left_out(widths, width, flexible, droppable):
+            widths[column] = HIDDEN
+        _shrink(widths, width, flexible)
     lines = [paint(_line(list(headers), widths, right), BOLD, colour=colour)]
     for row in cells:
         status = row[status_column] if status_column is not None else ""
         code = STATUS_COLOURS.get(status, "") if colour else ""
         lines.append(_line(row, widths, right, status_column if code else None, code))
     return "\n".join(lines)
+
+
+def _left_out(widths: Sequence[int], width: int, flexible: Sequence[int], droppable: Sequence[int]) -> list[int]:
+    """Return the columns that must go for the flexible ones to stay readable."""
+    least = [min(READABLE_COLUMN, columns) if at in flexible else columns for at, columns in enumerate(widths)]
+    surplus = sum(least) + GAP * (len(least) - 1) - width
+    gone = []
+    for column in droppable:
+        if surplus <= 0:
+            break
+        gone.append(column)
+        surplus -= least[column] + GAP
+    return gone
 
 
 def _shrink(widths: list[int], width: int, flexible: Sequence[int]) -> None:
@@ -137,6 +157,8 @@ def _shrink(widths: list[int], width: int, flexible: Sequence[int]) -> None:
 def _line(cells: list[str], widths: list[int], right: Sequence[int], painted: int | None = None, code: str = "") -> str:
     parts = []
     for column, cell in enumerate(cells):
+        if widths[column] == HIDDEN:
+            continue
         shown = truncate(cell, widths[column])
         padding = " " * (widths[column] - display_width(shown))
         if column == painted:

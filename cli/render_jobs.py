@@ -23,7 +23,9 @@ def plan_text(rows: Sequence[Row], totals: Row, shown: int, *, width: int | None
         for row in rows[:shown]
     ]
     headers = ("OUTPUT", "VOICE", "LANGUAGE", "TAKES", "CHARS", "EST.")
-    lines = [table(headers, cells, width=width, right=(3, 4, 5), flexible=(0, 1, 2), colour=colour)]
+    lines = [
+        table(headers, cells, width=width, right=(3, 4, 5), flexible=(0, 1, 2), droppable=(4, 2, 3), colour=colour)
+    ]
     if len(rows) > shown:
         lines.append(f"... and {len(rows) - shown:,} more (--all shows them)")
     voices = totals["voices"]
@@ -46,7 +48,7 @@ def execution_text(report: Row, where: str, *, width: int | None, colour: bool) 
     cells = [(job["status"], job["output_name"], _took(job), _why(job)) for job in jobs]
     headers = ("STATUS", "OUTPUT", "TOOK", "NOTE")
     lines = [
-        table(headers, cells, width=width, right=(2,), flexible=(1, 3), colour=colour, status_column=0),
+        table(headers, cells, width=width, right=(2,), flexible=(1, 3), droppable=(2,), colour=colour, status_column=0),
         "",
         f"{_count(report['done'], 'job')} done, {report['failed']} failed; the audio lies in {where}",
     ]

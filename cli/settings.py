@@ -18,7 +18,9 @@ DEFAULT_REDIS_TIMEOUT_SECONDS = 5.0
 
 def redis_url(explicit: str | None) -> str:
     """Return the Redis URL: the option, else the file that REDIS_URL_FILE names, else REDIS_URL, else the default."""
-    if explicit:
+    if explicit is not None:
+        if not explicit.strip():
+            raise InputError("--redis-url: is empty; write the URL, or leave the option out")
         return explicit
     path = os.environ.get("REDIS_URL_FILE", "").strip()
     if not path:

@@ -121,7 +121,7 @@ def translated() -> Iterator[None]:
 def _ours(error: redis.exceptions.RedisError) -> JobRunnerError:
     text = str(error)
     if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.AuthenticationWrongNumberOfArgsError):
-        return QueueRefused(f"Redis refuses the login: {text}; put the password into REDIS_URL")
+        return QueueRefused(f"Redis refuses the login: {text}; correct user and password in REDIS_URL")
     if isinstance(error, redis.exceptions.OutOfMemoryError):
         return QueueFull(f"Redis is at its memory limit: {text}")
     if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):

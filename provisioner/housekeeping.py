@@ -33,6 +33,7 @@ class WorkFolder:
     def __init__(self, path: Path) -> None:
         self.path = Path(os.path.realpath(path))
         self._descriptor = -1
+        self._mutex = threading.Lock()  # slots ask from their threads
 
     def take(self) -> WorkFolder:
         """Make the folder and hold it until this process ends; raises InputError."""
@@ -53,12 +54,20 @@ class WorkFolder:
 
     def give_back(self) -> None:
         """Let another provisioner have the folder."""
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def trouble(self, least_free_bytes: int) -> str | None:
         """Say why nothing can be spoken in it, or None."""
         try:
+            with self._mutex:
+                if not self.path.is_dir():  # somebody removed it: what was in it is lost, the rest can go on
+                    self.give_back()
+                    self.take()
             free = free_bytes(self.path)
+        except InputError as error:
+            return str(error)
         except OSError as error:
             return f"the work folder {self.path} cannot be used: {error.strerror}"
         if free < least_free_bytes:

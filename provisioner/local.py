@@ -22,7 +22,7 @@ from lib.errors import BoxLost, InputError
 from lib.jobqueue.spec import JobSpec
 from lib.manifest.compile import MANIFEST, compile_jobs
 from lib.manifest.events import EVENTS
-from lib.manifest.execution import LOCK, LOGS, REPOSITORY, cancel_mark
+from lib.manifest.execution import EXECUTION, LOCK, LOGS, REPOSITORY, cancel_mark
 from lib.manifest.leftovers import end_leftovers
 from provisioner.box import Pushed, Traces
 from provisioner.follow import MAX_LINE_BYTES, ExecutorFinished, Finished, parse_lines
@@ -30,6 +30,7 @@ from provisioner.follow import MAX_LINE_BYTES, ExecutorFinished, Finished, parse
 KILL_SECONDS = 6.0  # the executor itself gives a job two seconds between SIGTERM and SIGKILL
 EXIT_SECONDS = 5.0
 TAIL_BYTES = 256 * 1024
+LATEST = ".latest"  # begins with a dot, so it is no batch
 EXECUTOR_LOG = f"{LOGS}/executor.log"
 _SECRET_PREFIXES = ("REDIS_URL", "S3_", "AWS_", "VAST_")
 
@@ -186,7 +187,17 @@ class LocalBox:
             self._gone(batch_id, EXIT_SECONDS / 5)  # it has said that it is done, and is about to exit by itself
         if self.traces(batch_id) in (Traces.ALIVE, Traces.DEAD):  # dead: the job it was at may have outlived it
             self.kill(batch_id)
+        self._keep_report(self.folder(batch_id))
         shutil.rmtree(self.folder(batch_id), ignore_errors=True)
+
+    def _keep_report(self, folder: Path) -> None:
+        """Keep the latest execution.json for people (`make jobs-logs`); the folder it was in goes."""
+        report = folder / EXECUTION
+        if not report.is_file():
+            return
+        with suppress(OSError):  # a full disk must not keep the folder from going
+            (self._work / LATEST).mkdir(exist_ok=True)
+            report.replace(self._work / LATEST / EXECUTION)
 
     def batch_ids(self) -> list[str]:
         """Return the batches that have a folder."""

@@ -145,7 +145,7 @@ class Slot:
     def _beat(self) -> None:
         self.last_round = now = time.monotonic()
         if now - self._beaten_at >= BEAT_EVERY_SECONDS:
-            self._tools.store.beat(f"slot/{self.name}")
+            self._tools.store.beat(f"slot/{self.name}", f"spool/{self._tools.collector.spool}")
             self._beaten_at = now
 
     def _take_up(self, run: BatchRun) -> None:

@@ -42,6 +42,7 @@ BAD_SETTINGS = 2
 STALLED_AFTER_SECONDS = 120.0
 STOP_GRACE_SECONDS = 40.0
 SLOT_TIMEOUT_SECONDS = 5.0
+READY_TIMEOUT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,8 @@ def _run(settings: ProvisionerSettings, stopper: Stopper) -> int:
     observer = Observer(metrics)
     observer.slots(settings.provisioner_slots)
     slots = [make_slot(settings, stopper.stop, observer, place, name) for name in settings.consumers()]
-    health = _health(settings, store, place, slots)
+    # A connection that gives up soon: whoever asks for /readyz does not wait for ten seconds.
+    health = _health(settings, _store(settings, timeout_seconds=READY_TIMEOUT_SECONDS, retries=0), place, slots)
     box, _ = _box(settings, place, "housekeeping")
     keeper = Housekeeper(box, Look(store), settings.consumer_prefix, settings.spool_dir, place.spool)
     threads = [threading.Thread(target=slot.run, name=slot.name, daemon=True) for slot in slots]

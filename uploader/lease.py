@@ -39,6 +39,7 @@ class Leases:
         stream: WorkStream,
         ttl_ms: int,
         worker: str,
+        spool: str,
         observer: Observer,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -46,6 +47,7 @@ class Leases:
         self._stream = stream
         self._ttl = ttl_ms / 1000
         self._worker = worker
+        self._spool = spool
         self._observer = observer
         self._clock = clock
         self._held: dict[str, _Held] = {}
@@ -130,8 +132,8 @@ class Leases:
             self._observer.leases_lost(gone)
 
     def beat(self) -> None:
-        """Say that this uploader is alive, and learn the time of Redis."""
-        self._redis_ms = (self._store.beat(f"uploader/{self._worker}"), self._clock())
+        """Say that this uploader and its spool are alive, and learn the time of Redis."""
+        self._redis_ms = (self._store.beat(f"uploader/{self._worker}", f"spool/{self._spool}"), self._clock())
 
     def _run(self) -> None:
         next_beat = 0.0

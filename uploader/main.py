@@ -36,6 +36,7 @@ from uploader.topic import Topics
 logger = logging.getLogger("uploader")
 
 _MAX_LOOP_AGE_SECONDS = 90.0
+_CALL_SECONDS = 5.0  # of one call to Redis, longer than any BLOCK used here: one that hangs must not hold up a stop
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,7 +80,13 @@ def _prepare(stack: ExitStack) -> UploadLoop:
     name = spool_name(settings.spool_dir)
     spool = SpoolFiles(settings.spool_dir.absolute())
     sink = _sink(settings, spool)
-    store = JobStore.connect(settings.redis_address(), settings.key_prefix, connections=settings.uploader_threads + 8)
+    store = JobStore.connect(
+        settings.redis_address(),
+        settings.key_prefix,
+        timeout_seconds=_CALL_SECONDS,
+        retries=1,
+        connections=settings.uploader_threads + 8,
+    )
     _first_contact(store, sink)
     stack.callback(os.close, _only_one(settings.spool_dir, settings.worker_name))
     exit_on_thread_crash()
@@ -108,7 +115,7 @@ def _build(
         stack.callback(follower.close)
     checks = Checks(sink, spool, observer, settings.uploader_lease_ms / 1000).start()
     stack.callback(checks.stop)
-    leases = Leases(store, stream, settings.uploader_lease_ms, settings.worker_name, observer).start()
+    leases = Leases(store, stream, settings.uploader_lease_ms, settings.worker_name, name, observer).start()
     stack.callback(leases.stop)
     storer = Storer(sink, spool, leases, look, settings.uploader_threads, settings.uploader_store_seconds).start()
     settler = Settler(store, name, spool, leases, checks, topics, observer)

@@ -21,6 +21,7 @@ from watcher.observe import Observer
 from watcher.pulse import RedisClock
 
 WINDOW = 250
+SPOOL_SILENT_MS = 60_000  # its provisioner and its uploaders speak every few seconds
 
 
 class Audit:
@@ -37,6 +38,7 @@ class Audit:
         clock: RedisClock,
         observer: Observer,
         every_seconds: float,
+        spool_lost_seconds: float,
     ) -> None:
         self._store = store
         self._look = look
@@ -47,6 +49,8 @@ class Audit:
         self._clock = clock
         self._observer = observer
         self._every_seconds = every_seconds
+        self._spool_lost_seconds = spool_lost_seconds
+        self._silent_since: dict[str, float] = {}
         self._pass: Iterator[None] | None = None
         self._next = 0.0
 
@@ -54,6 +58,7 @@ class Audit:
         """Begin with a fresh pass: a term began."""
         self._pass = None
         self._next = 0.0
+        self._silent_since.clear()
 
     def step(self, now_seconds: float) -> None:
         """Take the next step of the pass under way, or begin one when it is time."""
@@ -61,7 +66,7 @@ class Audit:
             if now_seconds < self._next:
                 return
             self._next = now_seconds + self._every_seconds
-            self._pass = self._run()
+            self._pass = self._run(now_seconds)
         try:
             next(self._pass)
         except StopIteration:
@@ -70,18 +75,28 @@ class Audit:
             self._pass = None
             raise
 
-    def _run(self) -> Iterator[None]:
+    def _run(self, now_seconds: float) -> Iterator[None]:
         if not self._look.backfilled():
             yield from backfill.run(self._store, self._look, self._stream, self._clock, self._observer)
         yield from self._stream_walk()
-        yield from self._jobs()
+        yield from self._jobs(self._lost_spools(now_seconds))
         self._observer.batches_removed(self._store.audit_batches())
 
-    def _jobs(self) -> Iterator[None]:
+    def _lost_spools(self, now_seconds: float) -> set[str]:
+        """Spools of which nobody has spoken for so long that their host, or they themselves, must be gone.
+
+        Counted from when this watcher noticed, not by their last word: after an outage of Redis all seem silent.
+        """
+        alive = set(self._look.live_workers("spool", SPOOL_SILENT_MS))
+        silent = [spool for spool in self._store.spools() if spool not in alive]
+        self._silent_since = {spool: self._silent_since.get(spool, now_seconds) for spool in silent}
+        return {one for one, since in self._silent_since.items() if now_seconds - since >= self._spool_lost_seconds}
+
+    def _jobs(self, lost_spools: set[str]) -> Iterator[None]:
         """Put back jobs whose carrier vanished; fail those whose spec vanished with it."""
         start = 0
         while True:
-            looked, found = self._store.audit(start, WINDOW)
+            looked, found = self._store.audit(start, WINDOW, lost_spools)
             self._observer.repaired(found)
             lost = [request_id for request_id, state in found if state == "no_spec"]
             fail_lost(self._store, self._look, lost, self._clock.now_ms())

@@ -80,6 +80,7 @@ class Watcher:
             clock,
             observer,
             settings.watcher_audit_seconds,
+            settings.watcher_spool_lost_seconds,
         )
         self._term = ""
         self._shaken = False

@@ -39,6 +39,12 @@ class WatcherSettings(QueueSettings):
     )
     watcher_batches_per_slot: int = Field(2, ge=1, le=100, description="Outstanding batches for each live slot.")
     watcher_audit_seconds: float = Field(60.0, gt=0, le=86_400, description="Time between two audits (s).")
+    watcher_spool_lost_seconds: float = Field(
+        3_600.0,
+        ge=0,
+        le=86_400 * 365,
+        description="A spool whose provisioner and uploaders are silent for so long is lost: its jobs start anew (s).",
+    )
     watcher_metrics_port: int = Field(0, ge=0, le=65_535, description="Port of /metrics and the health pages; 0: off.")
 
     @field_validator("worker_name")

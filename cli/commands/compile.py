@@ -6,13 +6,15 @@ import argparse
 
 from cli import console
 from cli.exits import OK
-from cli.options import add_cache, add_job_file, add_json
+from cli.options import add_cache, add_job_file, add_json, folder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_job_file(parser)
-    parser.add_argument("--out", metavar="DIR", required=True, help="folder to write; new, empty or of a compile")
+    parser.add_argument(
+        "--out", metavar="DIR", type=folder, required=True, help="folder to write; new, empty or of a compile"
+    )
     add_cache(parser)
     add_json(parser)
 

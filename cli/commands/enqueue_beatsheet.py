@@ -52,15 +52,9 @@ def run(args: argparse.Namespace) -> int:
     fields = ("voice", "speaker", *TEXT_OPTIONS, *NUMBER_OPTIONS, *FLAGS)
     jobs = jobs_from_beatsheet(args.json_file, {field: getattr(args, field) for field in fields})
     if not args.no_voice_check:
-        from lib.errors import InputError
-        from lib.manifest.summary import missing_voices
-        from lib.voices import cache_dir
+        from cli.jobfile import check_voices
 
-        problems = missing_voices(
-            jobs, cache_dir(args.cache), lambda row, field: f"{args.json_file}: beats[{row}].{field}"
-        )
-        if problems:
-            raise InputError(problems)
+        check_voices(jobs, args.cache, lambda row, field: f"{args.json_file}: beats[{row}].{field}")
     return enqueue_jobs(args, "enqueue-beatsheet", args.json_file, jobs)
 
 

@@ -57,7 +57,8 @@ def as_text(records: Sequence[dict[str, Any]], *, width: int | None = None, colo
     from cli.render import table
 
     rows = [_row(record) for record in records]
-    return table(_HEADERS, rows, width=width, right=(3, 4), flexible=(2, 5), colour=colour, status_column=1)
+    shape = {"right": (3, 4), "flexible": (2, 5), "droppable": (4, 3, 0)}
+    return table(_HEADERS, rows, width=width, **shape, colour=colour, status_column=1)
 
 
 def _row(record: dict[str, Any]) -> tuple[object, ...]:

@@ -91,8 +91,19 @@ def as_text(rows: Sequence[Mapping[str, Any]], *, width: int | None = None, colo
         for row in rows
     ]
     counts = ", ".join(f"{clean(status)} {count}" for status, count in total["counts"].items())
-    lines = [table(_HEADERS, cells, width=width, right=(2,), flexible=(0, 5), colour=colour, status_column=1)]
-    lines += ["", f"{len(rows)} jobs: {counts}"]
+    lines = [
+        table(
+            _HEADERS,
+            cells,
+            width=width,
+            right=(2,),
+            flexible=(0, 5),
+            droppable=(4, 3, 2),
+            colour=colour,
+            status_column=1,
+        )
+    ]
+    lines += ["", f"{len(rows)} {'job' if len(rows) == 1 else 'jobs'}: {counts}"]
     if total["changed"]:
         lines.append(
             f"{total['changed']} differ from what is known under their request_id; "

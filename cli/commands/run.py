@@ -6,7 +6,7 @@ import argparse
 
 from cli import console
 from cli.exits import OK
-from cli.options import add_cache, add_fail_fast, add_job_file, add_json
+from cli.options import add_cache, add_fail_fast, add_job_file, add_json, folder
 
 DEFAULT_ROOT = "job-runs"
 
@@ -16,7 +16,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_job_file(parser)
     parser.add_argument("--dry-run", action="store_true", help="compile and show what would run, run nothing")
     parser.add_argument(
-        "--out", metavar="DIR", default=None, help=f"folder to work in (default: {DEFAULT_ROOT}/RUN_ID)"
+        "--out",
+        metavar="DIR",
+        type=folder,
+        default=None,
+        help=f"folder to work in (default: {DEFAULT_ROOT}/RUN_ID)",
     )
     add_fail_fast(parser)
     add_cache(parser)

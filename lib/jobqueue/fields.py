@@ -150,6 +150,8 @@ def _check_part(part: str, position: int) -> None:
         raise ValueError("has an empty part ('//'); remove one '/'")
     if part in (".", ".."):
         raise ValueError(f"holds the part {part!r}; write the folder's own name")
+    if part[0] == ".":
+        raise ValueError(f"has a part that begins with a dot ({shorten(repr(part))}); remove the dot")
     if part != part.strip():
         raise ValueError(f"has a part with a space at its edge ({part!r}); remove the space")
     if len(part.encode()) > MAX_PART_BYTES:

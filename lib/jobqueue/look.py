@@ -17,6 +17,7 @@ from lib.redisio import translated
 
 _STALE_LIMIT = 10_000  # stale_pel is counted up to here
 _PAGE = 500
+_NUMBERS = {"attempt", "lost", "crashes", "alone", "queued_ms", "at_ms", "handed_ms"}
 
 
 class Look:
@@ -68,7 +69,7 @@ class Look:
             "workers": [
                 {"worker": name, "silent_seconds": round((now_ms - seen) / 1000, 1)}
                 for name, seen in workers
-                if now_ms - seen <= worker_ttl_ms
+                if now_ms - seen <= worker_ttl_ms and not name.startswith("spool/")
             ],
             "metrics": {f"jobs_{state}": _count(counters, state) for state in ("done", "failed", "cancelled")},
             "redis_time_unix": now_ms / 1000,
@@ -170,7 +171,7 @@ class Look:
         """A job's row; one that an older version wrote reads as {state}."""
         with translated():
             text = self._client.hget(self._keys.index, request_id)
-        return None if text is None else _json_object(text) or {"state": text}
+        return None if text is None else _row(text)
 
     def batch_rows(self, batch_ids: Sequence[str]) -> list[dict[str, Any] | None]:
         """The rows of batches (entry, token, consumer, losses, ids, ...); None for one that is settled."""
@@ -270,7 +271,7 @@ def _answer(request_id: str, done: str | None, failed: str | None, row: str | No
             return {"request_id": request_id, "status": status, **_json_object(text)}
     if row is None:
         return None
-    fields = _json_object(row) or {"state": row}
+    fields = _row(row)
     kept = ("attempt", "lost", "crashes", "batch", "reason", "queued_ms", "at_ms")
     return {
         "request_id": request_id,
@@ -288,10 +289,16 @@ def _count(counters: dict[str, str], name: str) -> int:
         raise QueueCorrupt(f"the counter {name} reads {value!r}, which is no number") from error
 
 
+def _row(text: str) -> dict[str, Any]:
+    """A row as the scripts read it: a number that is none is left out, for other hands can edit rows."""
+    row = _json_object(text) or {"state": text}
+    return {name: value for name, value in row.items() if name not in _NUMBERS or type(value) in (int, float)}
+
+
 def _json_object(text: str | None) -> dict[str, Any]:
     """An object, or {} where the text is none: other programs write these keys too."""
     try:
         value = json.loads(text or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -99,5 +99,5 @@ class ClaimedUpload:
 def _load(entry: Entry, name: str) -> object:
     try:
         return json.loads(entry.fields.get(name, ""))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise QueueCorrupt(f"stream entry {entry.id}: field {name} is not JSON: {error}") from error

@@ -6,7 +6,7 @@ voice or speaker exists is the plan's question, not the spec's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from lib.errors import InputError
 from lib.jobqueue import fields
@@ -192,12 +192,12 @@ def content_hash(spec: Mapping[str, object]) -> str:
     return "sha256:" + hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
-def unknown_field(field: object) -> str:
+def unknown_field(field: object, known: Iterable[str] = DEFAULTS, otherwise: str = "remove it") -> str:
     """Return what is wrong with an unknown field, with the nearest known one."""
     from difflib import get_close_matches
 
-    near = get_close_matches(str(field), list(DEFAULTS), n=1, cutoff=0.6)
-    return f"unknown field; {f'did you mean {near[0]}?' if near else 'remove it'}"
+    near = get_close_matches(str(field), list(known), n=1, cutoff=0.6)
+    return f"unknown field; {f'did you mean {near[0]}?' if near else otherwise}"
 
 
 def _voice_problem(spec: Mapping[str, object]) -> list[Problem]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,10 +145,14 @@ class JobStore:
         """Put due (member, request id, old spec or '', record if no spec is left) retries back on the stream."""
         return list(self._move("promote", [value for member in members for value in member]))
 
-    def audit(self, start: int, count: int) -> tuple[int, list[tuple[str, str]]]:
-        """Check a window of the outstanding jobs; returns how many, and (request id, state) of those put back."""
+    def audit(self, start: int, count: int, lost: Collection[str] = ()) -> tuple[int, list[tuple[str, str]]]:
+        """Check a window of the outstanding jobs; returns how many, and (request id, state) of those put back.
+
+        `lost`: spools that are gone with all that lies in them.
+        """
         spools = self.spools()
-        answer = self._move("audit", [start, count, *spools], [self.keys.uploads_stream(one) for one in spools])
+        named = [f"!{one}" if one in lost else one for one in spools]
+        answer = self._move("audit", [start, count, *named], [self.keys.uploads_stream(one) for one in spools])
         return int(answer[0]), list(zip(answer[1::2], answer[2::2], strict=True))
 
     def audit_batches(self) -> list[str]:

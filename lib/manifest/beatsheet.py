@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from lib.errors import InputError
 from lib.jobqueue import fields
-from lib.jobqueue.spec import DEFAULTS, JobSpec, check_fields, check_job
+from lib.jobqueue.spec import DEFAULTS, JobSpec, check_fields, check_job, unknown_field
 from lib.manifest.rows import conflicts
 from lib.manifest.source import read_text, shown_path
 
@@ -200,11 +200,7 @@ class _Reader:
     def _unknown(self, given: Mapping[str, object], known: tuple[str, ...], path: tuple[str | int, ...]) -> None:
         for field in given:
             if field not in known:
-                from difflib import get_close_matches
-
-                near = get_close_matches(field, known, n=1, cutoff=0.6)
-                advice = f"did you mean {near[0]}?" if near else "remove it"
-                self._problem((*path, field), f"unknown field; {advice}")
+                self._problem((*path, field), unknown_field(field, known))
 
     def _problem(self, path: tuple[str | int, ...], what: str) -> None:
         self.problems.append((path, what))

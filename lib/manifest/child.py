@@ -31,6 +31,7 @@ MAX_LOG_BYTES = 1024 * 1024
 GRACE_SECONDS = 2.0
 LOOK_EVERY_SECONDS = 0.1
 CHUNK_BYTES = 64 * 1024
+LAST_CHUNKS = 64  # more than two pipes hold
 
 EXITED, DEADLINE, STOPPED = "exited", "deadline", "stopped"
 
@@ -113,8 +114,9 @@ class _Watch:
                 self._copy(min(LOOK_EVERY_SECONDS, remaining))
         self._signal_group(signal.SIGKILL)  # before the child is reaped: its id cannot belong to another group yet
         self._child.wait()
-        while self._copy(0):  # what it said last
-            pass
+        for _ in range(LAST_CHUNKS):  # what it said last; one that left the group may go on talking for ever
+            if not self._copy(0):
+                break
         self._selector.close()
         if self._exit_descriptor is not None:
             os.close(self._exit_descriptor)

@@ -77,7 +77,7 @@ def compile_jobs(jobs: Sequence[JobSpec], out: Path) -> tuple[dict[str, object],
     if _is_current_folder(out):  # replacing it would leave the user's shell in a folder that is gone
         _write_inside(out, manifest, texts)
         return manifest, state
-    out.parent.mkdir(parents=True, exist_ok=True)
+    _make_parents(out)
     staging = out.parent / f".{out.name[:200]}.compile-{os.getpid()}"
     try:
         try:
@@ -87,9 +87,16 @@ def compile_jobs(jobs: Sequence[JobSpec], out: Path) -> tuple[dict[str, object],
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV) or not _is_empty(out):
-            raise
+            raise OSError(error.errno, error.strerror, os.fspath(out)) from error  # not the name of our staging folder
         _write_inside(out, manifest, texts)  # a mount point: nothing can be renamed over it
     return manifest, state
+
+
+def _make_parents(out: Path) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{out}: a part of this path is a file; name another folder with --out") from None
 
 
 def _is_current_folder(out: Path) -> bool:

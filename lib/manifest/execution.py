@@ -77,7 +77,10 @@ def execute(
         end_leftovers(folder)
         past = _Past(read_events(folder))
         executor = _Executor(folder, manifest["run_id"], log, past, program, variables, stop or threading.Event())
-        return executor.run(manifest["jobs"], fail_fast=fail_fast)
+        try:
+            return executor.run(manifest["jobs"], fail_fast=fail_fast)
+        finally:
+            end_leftovers(folder)  # a child that left its process group, and so outlived its job
 
 
 def synth_program(

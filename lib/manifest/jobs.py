@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from lib.errors import InputError
 from lib.jobqueue.fields import describe, shown_name
-from lib.jobqueue.spec import DEFAULTS, JobSpec, check_fields, check_job
+from lib.jobqueue.spec import DEFAULTS, JobSpec, check_fields, check_job, unknown_field
 from lib.manifest import tree
 from lib.manifest.rows import Place, conflicts
 from lib.manifest.source import read_text, shown_path
@@ -201,8 +201,5 @@ def _deep_merge(below: dict[str, object], above: dict[str, object]) -> dict[str,
 
 
 def _unknown_root(key: object) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(str(key), ROOT_KEYS, n=1, cutoff=0.6)
-    advice = f"did you mean {near[0]}?" if near else "keep only jobs and defaults (or name it x-...)"
-    return f"{shown_name(key)}: unknown field; {advice}"
+    otherwise = "keep only jobs and defaults (or name it x-...)"
+    return f"{shown_name(key)}: {unknown_field(key, ROOT_KEYS, otherwise)}"

@@ -1,6 +1,6 @@
 """Reading a file that a user named: size bound, encoding, and one clear message for whatever stands in the way.
 
-Refuses to guess an encoding: UTF-8, with or without a byte-order mark, or UTF-16 with one.
+Refuses to guess an encoding: UTF-8, with or without a byte-order mark, or UTF-16 or UTF-32 with one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ def read_text(path: str | os.PathLike[str]) -> str:
     data = _read_bytes(path)
     shown = shown_path(path)
     encoding = _encoding(data)
+    if encoding == "utf-8-sig" and (nul := data.find(0)) >= 0:
+        raise InputError(
+            f"{shown}:{data.count(10, 0, nul) + 1}: byte {nul} is NUL: this is UTF-16 without a byte-order mark, "
+            "or no text at all; save the file as UTF-8"
+        )
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -26,7 +31,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
             raise InputError(
                 f"{shown}:{line}: byte {offset} (0x{data[offset]:02x}) is not UTF-8; save the file as UTF-8"
             ) from None
-        raise InputError(f"{shown}: byte {error.start} is not UTF-16; save the file as UTF-8") from None
+        raise InputError(f"{shown}: byte {error.start} is not {encoding.upper()}; save the file as UTF-8") from None
 
 
 def shown_path(path: str | os.PathLike[str]) -> str:

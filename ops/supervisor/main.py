@@ -11,12 +11,14 @@ SUPERVISOR_START_RETRIES   tries at a program that ends while starting, before a
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
@@ -67,8 +69,14 @@ def wait_for(pid: int) -> int:
             return os.waitstatus_to_exitcode(status)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Start supervisord and stay until it ends."""
+    parser = argparse.ArgumentParser(
+        prog="supervisor",
+        description="Keep watcher, provisioner and uploader running, restarted when needed. Settings: see "
+        ".env.example; SUPERVISOR_PROGRAMS names fewer programs.",
+    )
+    parser.parse_args(arguments)
     given = os.environ.get("SUPERVISOR_RUN_DIR")
     with tempfile.TemporaryDirectory(prefix="job-runner-", ignore_cleanup_errors=True) as temporary:
         run_dir = Path(given or temporary).resolve()

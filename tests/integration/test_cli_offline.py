@@ -200,7 +200,7 @@ def test_standard_output_on_a_full_disk_is_one_clear_line(jobs: Path, environmen
             [*RUN, "plan", str(jobs)], env=environment, stdout=full, stderr=subprocess.PIPE, check=False, timeout=30
         )
     assert done.returncode == 1
-    assert done.stderr == b"error: No space left on device\n"
+    assert done.stderr == (b"error: No space left on device\n  make room there, then run the same command again\n")
 
 
 def test_characters_that_the_terminal_lacks_are_escaped(jobs: Path, environment: dict[str, str]) -> None:
@@ -224,3 +224,28 @@ def test_offline_commands_import_nothing_heavy(command: list[str], jobs: Path, e
         [sys.executable, "-c", code, *words], cwd=jobs.parent, env=environment, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("redirection", "code"), [(">&-", 0), (">&- 2>&-", 0), ("nope.yaml 2>&-", 2)])
+def test_a_closed_output_changes_no_exit_code(
+    redirection: str, code: int, tmp_path: Path, environment: dict[str, str], jobs: Path
+) -> None:
+    line = f"'{sys.executable}' -m cli plan {'' if 'nope' in redirection else repr(str(jobs))} {redirection}"
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=tmp_path, env=environment, capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_was_written_in_part_only_is_a_failure(
+    unbuffered: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    rows = "".join(f"- {{output_name: t/{row}, voice: newsroom, text: Hello.}}\n" for row in range(100))
+    (tmp_path / "jobs.yaml").write_text(rows)
+    command = f"ulimit -f 8 && exec '{sys.executable}' -m cli plan jobs.yaml --json >out.json"  # 8 blocks of 512
+    environment = {**environment, "PYTHONUNBUFFERED": unbuffered, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, b"job-runner: File too large\n")

@@ -53,7 +53,7 @@ class Supervised:
             )
 
     def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.output.read_text().splitlines()]
+        return [json.loads(line) for line in self.output.read_text().rpartition("\n")[0].splitlines()]
 
     def pids(self, name: str) -> list[int]:
         return [line["pid"] for line in self.lines() if line.get("process") == name]
@@ -138,3 +138,10 @@ def test_an_unknown_program_is_refused_by_name(supervised: Any) -> None:
     code, errors = running.wait()
     assert code == 1
     assert errors == ("supervisor: SUPERVISOR_PROGRAMS names wacher; there are provisioner, redis, uploader, watcher\n")
+
+
+def test_asked_for_help_it_starts_nothing() -> None:
+    command = [sys.executable, "-P", "-m", "ops.supervisor", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout.startswith("usage: supervisor")
+    assert done.stderr == ""

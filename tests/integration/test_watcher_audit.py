@@ -194,6 +194,45 @@ def test_an_upload_on_a_spool_that_appeared_during_the_audit_is_left_alone(store
     assert store.audit(0, 10) == (1, [("topic:beat-001", "uploading")])
 
 
+def uploading(store: JobStore, spool: str) -> None:
+    """Bring the one job to a spool."""
+    enqueue(store, [spec(1)])
+    stream = store.jobs_stream("one/watcher-0")
+    stream.ensure()
+    [entry] = stream.read(1, 0)
+    store.lock("one/watcher-0 token", 10_000, "{}")
+    assert store.dispatch("one/watcher-0 token", "b-1", "{}", [("topic:beat-001", entry.id)]) == []
+    store.unlock("one/watcher-0 token")
+    slot = store.batches_stream("host/provisioner-1")
+    slot.ensure()
+    [message] = slot.read(1, 0)
+    store.claim_batch(BatchMessage.parse(message), "host/provisioner-1", "t")
+    store.hand_over("b-1", "t", spool, [("topic:beat-001", "{}")])
+    assert store.finish_batch("b-1", "t") == set()
+
+
+def test_jobs_in_a_spool_that_nobody_serves_any_more_start_anew(redis_url: str, store: JobStore) -> None:
+    uploading(store, "0123456789ab")
+    slots(store, 1)
+    with RunningWatcher(redis_url, WATCHER_SPOOL_LOST_SECONDS=1).leading():
+        wait_until(lambda: dispatched(store) == ["topic:beat-001"])
+    assert store.client.xlen(store.keys.uploads_stream("0123456789ab")) == 0
+
+
+def test_jobs_in_a_spool_whose_host_lives_stay_there_however_long_it_takes(redis_url: str, store: JobStore) -> None:
+    uploading(store, "0123456789ab")
+    store.beat("spool/0123456789ab")
+    slots(store, 1)
+    with RunningWatcher(redis_url, WATCHER_SPOOL_LOST_SECONDS=0).leading():
+        enqueue(store, [spec(2)])  # an audit has gone by when what it must find comes back
+        wait_until(lambda: dispatched(store) == ["topic:beat-002"])
+        store.client.hdel(store.keys.batches_index, *store.client.hkeys(store.keys.batches_index))
+        wait_until(lambda: dispatched(store) == ["topic:beat-002"] * 2)
+    row = Look(store).row("topic:beat-001")
+    assert row is not None
+    assert row["state"] == "uploading"
+
+
 def test_slots_and_watchers_that_are_gone_for_a_day_are_forgotten(redis_url: str, store: JobStore) -> None:
     slots(store, 1)
     store.client.zadd(store.keys.workers, {"slot/old": 1})

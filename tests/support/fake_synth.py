@@ -1,7 +1,7 @@
 """A stand-in for voice-synth that does what its text tells it to, so that tests can see an executor meet every end.
 
-The first word of the text decides: ok, permanent, transient, exit, signal, hang, stubborn, noise, lie, link, torn or
-orphan.
+The first word of the text decides: ok, permanent, transient, exit, signal, hang, stubborn, noise, lie, link, torn,
+orphan or escape (leaves a process of another group behind that talks on and on).
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ def main() -> int:
         return wait_for_ever(deed)
     if deed == "noise":
         sys.stdout.buffer.write(b"\xff\xfe noise \x1b[31m" * 200_000)
+        deed = "ok"
+    if deed == "escape":
+        talk = "import os, signal\ntry:\n  while True: os.write(1, bytes(65536))\nexcept OSError: signal.pause()"
+        talker = subprocess.Popen([sys.executable, "-S", "-c", talk, "--json-result"], start_new_session=True)
+        Path("escaped.txt").write_text(str(talker.pid))
         deed = "ok"
     if deed == "exit":
         return 1

@@ -163,7 +163,7 @@ class Stack:
         return {key: json.loads(text) for key, text in self.client.hgetall("pab:jobs:failed").items()}
 
     def settled(self, ids: Iterable[str]) -> bool:
-        return set(ids) <= self.done() | set(self.failed())
+        return set(ids) <= self.done() | set(self.client.hkeys("pab:jobs:failed"))
 
     def wait_settled(self, ids: Iterable[str], timeout: float = 40.0) -> None:
         wanted = set(ids)
@@ -175,7 +175,7 @@ class Stack:
         try:
             wait_until(left, timeout=timeout, every=0.1)
         except AssertionError as error:
-            missing = sorted(wanted - self.done() - set(self.failed()))
+            missing = sorted(wanted - self.done() - set(self.client.hkeys("pab:jobs:failed")))
             rows = [(one, self.client.hget("pab:jobs:req:index", one)) for one in missing[:5]]
             raise AssertionError(f"{len(missing)} unsettled: {rows}; {self.logs}") from error
 
@@ -205,7 +205,10 @@ class Stack:
         counters = {name: int(value) for name, value in client.hgetall("pab:jobs:counters").items()}
         done, failed = client.hlen("pab:jobs:result"), client.hlen("pab:jobs:failed")
         real = {"done": done, "failed+cancelled": failed}
-        told = {"done": counters.pop("done", 0), "failed+cancelled": counters.pop("failed", 0) + counters.pop("cancelled", 0)}
+        told = {
+            "done": counters.pop("done", 0),
+            "failed+cancelled": counters.pop("failed", 0) + counters.pop("cancelled", 0),
+        }
         if told != real:
             found["counters"] = (told, real)
         found |= {f"counter {name}": value for name, value in counters.items() if value}
@@ -214,8 +217,11 @@ class Stack:
             found["two records"] = sorted(both)
         return found
 
-    def wait_clean(self, timeout: float = 20.0) -> None:
+    def wait_clean(self, timeout: float = 20.0, but: str = "\0") -> None:
+        """`but`: what begins with this may be left."""
         try:
-            wait_until(lambda: not self.leftovers(), timeout=timeout, every=0.1)
+            wait_until(
+                lambda: not [one for one in self.leftovers() if not one.startswith(but)], timeout=timeout, every=0.1
+            )
         except AssertionError as error:
             raise AssertionError(f"left over: {self.leftovers()}; {self.logs}") from error

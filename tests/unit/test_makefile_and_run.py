@@ -85,19 +85,19 @@ def test_a_shortcut_without_its_file_or_id_says_which_is_missing(made: Path, tar
 
 
 def test_jobs_logs_shows_the_latest_execution_wherever_it_lies(made: Path) -> None:
-    for number, place in enumerate(["demo-output/work/a b", "demo-output/work/newer"]):
+    for number, place in enumerate(["demo-output/work/a b", "job-runs/run-1"]):
         (made / place).mkdir(parents=True)
         (made / place / "execution.json").write_text(place)
         os.utime(made / place / "execution.json", (number, number))
     answer = call("make", "jobs-logs", cwd=made)
-    assert answer.stdout == "demo-output/work/newer"
-    assert answer.stderr == "demo-output/work/newer/execution.json\n"
+    assert answer.stdout == "job-runs/run-1"
+    assert answer.stderr == "job-runs/run-1/execution.json\n"
 
 
 def test_jobs_logs_says_where_it_looked_when_there_is_none(made: Path) -> None:
     answer = call("make", "jobs-logs", cwd=made)
     assert answer.returncode != 0
-    assert "no execution.json yet (looked in work, .run, demo-output)" in answer.stderr
+    assert "no execution.json yet (looked in work, job-runs, .run, demo-output)" in answer.stderr
 
 
 def test_help_lists_the_shortcuts(made: Path) -> None:

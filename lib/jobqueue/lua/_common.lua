@@ -35,12 +35,41 @@ local function now_ms()
 end
 local NOW = now_ms()
 
+-- What a row may hold, for other hands can edit it: a field of another kind is dropped, and then reads as missing. One
+-- odd row must never end a script with an error, or it keeps every other job of that call from moving, for ever.
+local NUMBERS = { attempt = true, lost = true, crashes = true, alone = true, losses = true, queued_ms = true,
+  at_ms = true, handed_ms = true, speaking_ms = true, dispatched_ms = true, claimed_ms = true, made_ms = true }
+local ENTRIES = { entry = true, stage = true }
+local STATES = { queued = true, dispatched = true, speaking = true, uploading = true, retrying = true, done = true,
+  failed = true, cancelled = true, open = true }
+local function is_entry(text)
+  local ms, number = string.match(text, '^(%d+)%-(%d+)$')
+  return text == '' or ms ~= nil and #ms < 20 and #number < 20
+end
+local function sound(name, value)
+  local kind = type(value)
+  if kind == 'number' then
+    return (name == 'v' or NUMBERS[name] == true) and value >= 0 and value < 1e14 -- as unix ms: the year 5138
+  elseif kind == 'string' then
+    return name ~= 'ids' and not NUMBERS[name] and (not ENTRIES[name] or is_entry(value))
+  elseif name == 'ids' and kind == 'table' then
+    for i = 1, #value do if type(value[i]) ~= 'string' then return false end end
+    return true
+  end
+  return false
+end
+
 -- A row is flat JSON of ours. Older versions wrote the bare state word: read as a row without an entry.
 local function parse_row(raw)
   if not raw then return nil end
   if string.sub(raw, 1, 1) == '{' then
     local ok, row = pcall(cjson.decode, raw)
-    if ok and type(row) == 'table' and type(row.state) == 'string' then return row end
+    if ok and type(row) == 'table' and STATES[row.state] then
+      for name, value in pairs(row) do
+        if not sound(name, value) then row[name] = nil end
+      end
+      return row
+    end
   end
   return { state = raw, legacy = 1, entry = '', attempt = 0 }
 end
@@ -51,7 +80,14 @@ local function has_record(id)
 end
 
 local function load_row(id) return parse_row(redis.call('HGET', INDEX, id)) end
-local function load_batch(batch_id) return parse_row(redis.call('HGET', BATCH_INDEX, batch_id)) end
+local function load_batch(batch_id)
+  local batch = parse_row(redis.call('HGET', BATCH_INDEX, batch_id))
+  if batch then
+    batch.entry, batch.token, batch.consumer = batch.entry or '', batch.token or '', batch.consumer or ''
+    batch.losses, batch.ids = batch.losses or 0, batch.ids or {}
+  end
+  return batch
+end
 local function save_row(id, row) redis.call('HSET', INDEX, id, cjson.encode(row)) end
 local function save_batch(batch_id, row) redis.call('HSET', BATCH_INDEX, batch_id, cjson.encode(row)) end
 

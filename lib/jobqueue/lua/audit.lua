@@ -3,13 +3,15 @@
 -- KEYS[15..] every uploads stream
 -- ARGV[1] first rank of the window
 -- ARGV[2] size of the window
--- ARGV[3..] the spools, in the order of their streams in KEYS
+-- ARGV[3..] the spools, in the order of their streams in KEYS; one that is lost, with its files, begins with !
 -- Returns {jobs looked at, then for each job put back: request id, the state it was in (no_spec: not put back, for
 --   its spec is lost too; the caller fails it)}
-local extra, streams = {}, {}
+local extra, streams, lost = {}, {}, {}
 for i = 15, #KEYS do
   extra[i] = 'stream'
-  streams[ARGV[i - 12]] = KEYS[i]
+  local name = string.gsub(ARGV[i - 12], '^!', '')
+  streams[name] = KEYS[i]
+  lost[name] = name ~= ARGV[i - 12]
 end
 local bad = wrong_type(extra)
 if bad then return bad end
@@ -23,7 +25,7 @@ local function alive(id, row)
     local stream = streams[row.uploads or '']
     -- A spool that appeared after the caller listed them is not lost: the next audit names it.
     if not stream then return NOW - (row.handed_ms or 0) < 60000 end
-    return exists(stream, row.stage)
+    return not lost[row.uploads] and exists(stream, row.stage)
   end
   local batch_id = row.batch or ''
   if batch_alive[batch_id] == nil then
@@ -35,13 +37,17 @@ end
 for _, id in ipairs(ids) do
   local row = load_row(id)
   local spec = redis.call('HGET', SPECS, id)
-  if (row and FINAL[row.state]) or not row and (not spec or has_record(id)) then
+  local final = row and FINAL[row.state]
+  if final and spec and not has_record(id) then
+    row, final = { v = 1, attempt = row.attempt, hash = row.hash, entry = row.entry }, false -- somebody edited it
+  end
+  if final or not row and (not spec or has_record(id)) then
     redis.call('ZREM', OUTSTANDING, id)
     redis.call('HDEL', SPECS, id)
     touched = true
   elseif not row or not alive(id, row) then
     answer[#answer + 1] = id
-    answer[#answer + 1] = not spec and 'no_spec' or row and row.state or 'no_row'
+    answer[#answer + 1] = not spec and 'no_spec' or row and (STATES[row.state] and row.state or 'unreadable') or 'no_row'
   end
   if #answer > 1 and answer[#answer - 1] == id and spec then
     touched = true

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -143,10 +145,14 @@ def test_a_hint_is_shown_below(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert capsys.readouterr().err == "error: no record of x\n  see `job-runner history`\n"
 
 
-def test_a_full_disk_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_one_clear_line_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     failing(monkeypatch, OSError(28, "No space left on device", "/out/manifest.json"))
     assert main(["boom"]) == 1
-    assert capsys.readouterr().err == "error: /out/manifest.json: No space left on device\n"
+    assert capsys.readouterr().err == (
+        "error: /out/manifest.json: No space left on device\n  make room there, then run the same command again\n"
+    )
 
 
 def test_interrupting_is_exit_code_130_without_a_traceback(
@@ -177,3 +183,18 @@ def test_completion_knows_commands_options_and_files(shell: str, capsys: pytest.
     script = capsys.readouterr().out
     assert "execute-manifest" in script
     assert "fail-fast" in script
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [(errno.ENOSPC, "make room there"), (errno.EACCES, "name a place that this user may write"), (errno.EIO, "")],
+)
+def test_a_trouble_of_the_disk_names_the_place_and_says_what_to_do(
+    number: int, hint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing(monkeypatch, OSError(number, os.strerror(number), "/some/place"))
+    assert main(["boom", "--json"]) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["message"] == f"/some/place: {os.strerror(number)}"
+    assert error.get("hint", "").startswith(hint)
+    assert bool(error.get("hint")) == bool(hint)

@@ -134,3 +134,15 @@ def test_progress_shows_itself_only_after_a_second_and_only_to_a_person(monkeypa
 def test_a_bar_of_nothing_is_full() -> None:
     assert progress.bar(0, 0, 4) == "[####]"
     assert progress.bar(9, 4, 4) == "[####]"
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"), [(80, "ID STATUS ENDED DETAIL"), (55, "ID STATUS DETAIL"), (40, "ID DETAIL")]
+)
+def test_a_narrow_terminal_shows_fewer_columns_rather_than_unreadable_ones(width: int, shown: str) -> None:
+    rows = [("topic:beat-001", "not_enqueued", "2026-01-31 12:00:00", "where the audio lies, or why there is none")]
+    headers = ("ID", "STATUS", "ENDED", "DETAIL")
+    lines = table(headers, rows, width=width, flexible=(0, 3), droppable=(2, 1), right=(2,)).splitlines()
+    assert lines[0].split() == shown.split()
+    assert lines[1].startswith("topic:beat-001  ")
+    assert max(map(display_width, lines)) <= width

@@ -119,6 +119,7 @@ def test_each_fault_of_a_field_is_one_line(fields: dict[str, object], message: s
         ("a//b", "has an empty part"),
         (".", "holds the part '.'"),
         ("a/../b", "holds the part '..'"),
+        ("a/.b", "has a part that begins with a dot ('.b'); remove the dot"),
         ("a/./b", "holds the part '.'"),
         ("a\\b", "holds a backslash"),
         ("a\tb", "control character U+0009"),

@@ -246,3 +246,17 @@ def test_a_file_that_this_user_may_not_read_is_refused(tmp_path: Path, monkeypat
 def test_the_size_limit_holds_for_what_has_no_size_beforehand(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"has more than {MAX_FILE_BYTES:,} bytes"):
         load_jobs("/dev/zero")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_named_as_what_it_is(tmp_path: Path, encoding: str) -> None:
+    found = problems(tmp_path, "- {output_name: a, voice: v, text: hi}".encode(encoding))
+    assert len(found) == 1
+    assert "is NUL: this is UTF-16 without a byte-order mark, or no text at all; save the file as UTF-8" in found[0]
+
+
+def test_a_row_repeated_with_its_derived_request_id_is_one_fault(tmp_path: Path) -> None:
+    row = b"- {output_name: a/b, voice: v, text: hi}\n"
+    assert problems(tmp_path, row + row) == [
+        "jobs.yaml:2: jobs[1].output_name: 'a/b' is the output_name of jobs[0] too; give each job its own"
+    ]

@@ -132,8 +132,9 @@ def test_a_failure_half_way_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as raised:
         compile_jobs([job("a")], tmp_path / "out")
+    assert raised.value.filename == str(tmp_path / "out")
     assert names(tmp_path) == []
 
 
@@ -170,3 +171,10 @@ def test_estimates_grow_with_text_and_takes_and_know_syllabic_scripts() -> None:
     assert estimated_seconds(".") == 0.5
     assert estimated_seconds("世" * 45) == 10.0
     assert deadline_seconds(100.0) == 2000.0
+
+
+def test_a_file_in_the_place_of_a_parent_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for out in ("file/out", "file/deeper/out"):
+        with pytest.raises(InputError, match=f"{out}: a part of this path is a file; name another folder with --out"):
+            compile_jobs([job("a")], tmp_path / out)

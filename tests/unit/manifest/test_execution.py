@@ -154,6 +154,13 @@ def test_logs_are_bounded_and_any_bytes_are_taken(tmp_path: Path) -> None:
     assert log.endswith(b"[the rest of this log was cut]\n")
 
 
+def test_a_process_that_left_its_group_and_talks_for_ever_holds_nobody_and_ends_with_its_batch(tmp_path: Path) -> None:
+    manifest = compiled(tmp_path, {"a": "escape", "b": "ok"})
+    assert execute(manifest, synth=SYNTH)["done"] == 2
+    pid = int((manifest.parent / "escaped.txt").read_text())
+    wait_until(lambda: not alive(pid), what="what escaped is gone")
+
+
 def test_a_finished_job_is_not_done_twice(tmp_path: Path) -> None:
     manifest = compiled(tmp_path, {"a": "ok", "b": "exit"})
     execute(manifest, synth=SYNTH)

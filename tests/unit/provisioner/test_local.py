@@ -115,3 +115,13 @@ def test_an_executor_learns_no_secret() -> None:
     }
     kept = executor_environment(given)
     assert sorted(kept) == ["PATH", "PYTHONPATH", "VOICE_SYNTH_ENGINE"]
+
+
+def test_removing_a_batch_keeps_its_execution_report_as_the_latest(box: LocalBox, tmp_path: Path) -> None:
+    for number in (1, 2):
+        box.push("b", [job("a/1")])
+        (box.folder("b") / "execution.json").write_text(f"report {number}")
+        box.remove("b")
+    found = [one.read_text() for one in tmp_path.rglob("execution.json")]
+    assert found == ["report 2"]
+    assert box.batch_ids() == []

@@ -52,7 +52,7 @@ def stream(clock: Clock) -> Stream:
 @pytest.fixture
 def leases(clock: Clock, stream: Stream) -> Leases:
     store = cast(Any, None)
-    return Leases(store, cast(Any, stream), 60_000, "tests", Observer(CollectorRegistry()), clock=clock)
+    return Leases(store, cast(Any, stream), 60_000, "tests", "5b0015b0015b", Observer(CollectorRegistry()), clock=clock)
 
 
 def test_a_lease_is_believed_until_its_ttl_less_a_margin(leases: Leases, clock: Clock) -> None:

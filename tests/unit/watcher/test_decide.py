@@ -314,3 +314,9 @@ def test_whatever_the_facts(raw: list[HeldJob], limits: Limits, slots: int, outs
 def test_a_batch_knows_its_speech_and_its_voices(count: int) -> None:
     batch = Batch(tuple(line("a", count, seconds=2.5)))
     assert (batch.seconds, batch.voices) == (2.5 * count, (("a", None),))
+
+
+def test_jobs_of_one_millisecond_keep_the_order_of_the_stream() -> None:
+    jobs = [HeldJob(str(n), f"1000-{n}", "a", None, 1.0, NOW_MS) for n in (10, 9, 2, 0, 11, 1)]
+    (batch,) = choose(jobs).batches
+    assert [one.request_id for one in batch.jobs] == ["0", "1", "2", "9", "10", "11"]
