@@ -28,7 +28,7 @@ demo: ## every real part on this machine, from jobs.example.yaml (or FILE=…) t
 
 ##@ Jobs (FILE=…, ID=…, ARGS='…')
 
-.PHONY: jobs-plan jobs-enqueue jobs-status jobs-history jobs-result jobs-report jobs-retry jobs-flush jobs-dashboard jobs-logs
+.PHONY: jobs-plan jobs-enqueue jobs-status jobs-history jobs-result jobs-report jobs-cancel jobs-retry jobs-flush jobs-dashboard jobs-logs
 jobs-plan: ## validate FILE and preview its jobs
 	$(need_file)
 	@$(JOB_RUNNER) plan "$$JOBS_FILE" $(value ARGS)
@@ -50,6 +50,10 @@ jobs-result: ## the record of one job, ID=topic:beat-001
 jobs-report: ## all jobs of FILE against the queue
 	$(need_file)
 	@$(JOB_RUNNER) report "$$JOBS_FILE" $(value ARGS)
+
+jobs-cancel: ## stop the job ID that has not ended
+	$(need_id)
+	@$(JOB_RUNNER) cancel "$$JOBS_ID" $(value ARGS)
 
 jobs-retry: ## another attempt at the failed job ID
 	$(need_id)

@@ -8,17 +8,15 @@ from __future__ import annotations
 import unicodedata
 from typing import NamedTuple
 
+from lib.languages import AUTO, CODES, language_name, spelling
 from synth.errors import UnspeakableText, UnsupportedLanguage
-
-AUTO = "Auto"
 
 
 class Language(NamedTuple):
-    """One language: its name, its code, the names espeak-ng has for it, and the scripts it is written in."""
+    """One language: its name, its code, the name espeak-ng has for it, and the scripts it is written in."""
 
     name: str
     code: str
-    aliases: tuple[str, ...]
     espeak_voice: str
     scripts: frozenset[str]
 
@@ -27,45 +25,40 @@ _SCRIPT_NAMES = {"CJK": "Chinese characters", "": "an unknown script"}
 _LATIN = frozenset({"LATIN"})
 
 
-def _language(name: str, code: str, aliases: str, espeak_voice: str, scripts: str = "LATIN") -> Language:
-    return Language(name, code, tuple(aliases.split()), espeak_voice, frozenset(scripts.split()))
+def _language(name: str, espeak_voice: str, scripts: str = "LATIN") -> Language:
+    return Language(name, CODES[name][0], espeak_voice, frozenset(scripts.split()))
 
 
 LANGUAGES = (
-    _language("English", "en", "en-us en-gb eng", "en-us"),
-    _language("Chinese", "zh", "zh-cn zh-hans zho chi cmn mandarin", "cmn", "CJK BOPOMOFO LATIN"),
-    _language("Japanese", "ja", "ja-jp jpn", "ja", "HIRAGANA KATAKANA CJK LATIN"),
-    _language("Korean", "ko", "ko-kr kor", "ko", "HANGUL CJK LATIN"),
-    _language("German", "de", "de-de deu ger", "de"),
-    _language("French", "fr", "fr-fr fra fre", "fr"),
-    _language("Russian", "ru", "ru-ru rus", "ru", "CYRILLIC LATIN"),
-    _language("Portuguese", "pt", "pt-pt pt-br por", "pt"),
-    _language("Spanish", "es", "es-es spa", "es"),
-    _language("Italian", "it", "it-it ita", "it"),
+    _language("English", "en-us"),
+    _language("Chinese", "cmn", "CJK BOPOMOFO LATIN"),
+    _language("Japanese", "ja", "HIRAGANA KATAKANA CJK LATIN"),
+    _language("Korean", "ko", "HANGUL CJK LATIN"),
+    _language("German", "de"),
+    _language("French", "fr"),
+    _language("Russian", "ru", "CYRILLIC LATIN"),
+    _language("Portuguese", "pt"),
+    _language("Spanish", "es"),
+    _language("Italian", "it"),
 )
 NAMES = tuple(language.name for language in LANGUAGES)
 
-_BY_KEY = {key: language for language in LANGUAGES for key in (language.name.lower(), language.code, *language.aliases)}
+_BY_NAME = {language.name: language for language in LANGUAGES}
+_BY_CODE = {language.code: language for language in LANGUAGES}
 # espeak-ng knows these by their own voices; the others share one voice for all their regions.
 _REGIONAL_ESPEAK = {"en-gb": "en", "pt-br": "pt-br"}
 
 
-def known_language(name: str) -> bool:
-    """Say whether `name` is a language's name or code, or Auto."""
-    key = name.strip().lower().replace("_", "-")
-    return key == AUTO.lower() or key in _BY_KEY
-
-
 def resolve_language(name: str, text: str) -> Language:
     """Return the language for a name or code in any case; `Auto` goes by the script of the text."""
-    key = name.strip().lower().replace("_", "-")
-    if key == AUTO.lower():
+    known = language_name(name)
+    if known == AUTO:
         return _by_script(text)
-    language = _BY_KEY.get(key)
-    if language is None:
+    if known is None:
         codes = ", ".join(f"{one.name} ({one.code})" for one in LANGUAGES)
         raise UnsupportedLanguage(f"unknown language {name!r}: use one of {codes}, or {AUTO}")
-    regional = _REGIONAL_ESPEAK.get(key)
+    language = _BY_NAME[known]
+    regional = _REGIONAL_ESPEAK.get(spelling(name))
     return language._replace(espeak_voice=regional) if regional else language
 
 
@@ -89,7 +82,7 @@ def _by_script(text: str) -> Language:
             if script in scripts:
                 weights[group] += weight
     most = max(weights, key=lambda group: weights[group])
-    return _BY_KEY["ja" if most == "zh" and kana else most]
+    return _BY_CODE["ja" if most == "zh" and kana else most]
 
 
 def script_of(letter: str) -> str:

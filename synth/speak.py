@@ -6,10 +6,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from lib.languages import AUTO
 from lib.voices import cache_dir
 from synth import engines
 from synth.chunks import Chunk, chunk_text
-from synth.languages import AUTO, Language, check_speakable, resolve_language
+from synth.languages import Language, check_speakable, resolve_language
 from synth.output import BEST_NAME, META_NAME, TEXT_NAME, Publication, json_bytes, take_name
 from synth.request import SpeakRequest
 from synth.selection import ASR, Candidate, Selection, expected_seconds, failed_gates, select

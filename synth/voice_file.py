@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.errors import InputError
+from lib.languages import language_name
 from lib.voices import SLUG_RE, VOICE_FILE, nearest, voice_slugs, voices_dir
 from synth.errors import BadVoice, UnknownVoice
-from synth.languages import NAMES, known_language
+from synth.languages import NAMES
 from synth.voicing import Timbre
 
 VOICE_VERSION = 1
@@ -83,7 +84,7 @@ def check_voice(slug: str, content: bytes, where: str) -> Voice:
     if not isinstance(name, str) or not name.strip():
         problems.append("name must be a text that is not empty")
     language = document.get("language")
-    if language is not None and not (isinstance(language, str) and known_language(language)):
+    if language is not None and not (isinstance(language, str) and language_name(language)):
         problems.append(f"language must be one of {', '.join(NAMES)} or Auto, not {language!r}")
     description = document.get("description", "")
     if not isinstance(description, str):

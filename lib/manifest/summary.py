@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lib.jobqueue.spec import JobSpec
+from lib.languages import AUTO, CODES, language_name
 from lib.manifest.estimate import estimated_seconds
 from lib.manifest.rows import Place
 from lib.voices import SPEAKERS, nearest, speaker_name, voice_slugs, voices_dir
@@ -14,11 +15,13 @@ PROFILES = ("stable", "balanced", "expressive")
 
 
 def missing_voices(jobs: Sequence[JobSpec], cache: Path, place: Place) -> list[str]:
-    """Return one line for each voice, speaker or profile that does not exist, at the first job that asks for it."""
+    """Return one line for each voice, speaker, profile or language that does not exist, at the first job with it."""
     wanted: dict[tuple[str, str], list[int]] = {}
     for row, job in enumerate(jobs):
         if job["profile"] not in PROFILES:
             wanted.setdefault(("profile", job["profile"]), []).append(row)
+        if language_name(job["language"]) is None:
+            wanted.setdefault(("language", job["language"]), []).append(row)
         if job["voice"] is not None:
             wanted.setdefault(("voice", job["voice"]), []).append(row)
         elif job["speaker"] is not None:
@@ -32,13 +35,18 @@ def missing_voices(jobs: Sequence[JobSpec], cache: Path, place: Place) -> list[s
         if kind == "voice" and name not in known:
             problems.append(_missing_voice(place(rows[0], kind), name, len(rows), slugs, cache))
         elif kind == "profile":
-            near = ", ".join(nearest(name, PROFILES) or PROFILES)
-            problems.append(f"{place(rows[0], kind)}: no profile {name!r}{_times(len(rows))}; did you mean {near}?")
+            problems.append(_unknown(place(rows[0], kind), kind, name, len(rows), PROFILES))
+        elif kind == "language":
+            problems.append(_unknown(place(rows[0], kind), kind, name, len(rows), (*CODES, AUTO)))
         elif kind == "speaker" and speaker_name(name) is None:
-            speakers = {speaker.lower(): speaker for speaker in SPEAKERS}
-            near = ", ".join([speakers[one] for one in nearest(name, speakers)] or SPEAKERS)
-            problems.append(f"{place(rows[0], kind)}: no speaker {name!r}{_times(len(rows))}; did you mean {near}?")
+            problems.append(_unknown(place(rows[0], kind), kind, name, len(rows), SPEAKERS))
     return problems
+
+
+def _unknown(place: str, kind: str, name: str, count: int, names: Sequence[str]) -> str:
+    by_lower = {one.lower(): one for one in names}
+    near = ", ".join([by_lower[one] for one in nearest(name.lower(), by_lower)] or names)
+    return f"{place}: no {kind} {name!r}{_times(count)}; did you mean {near}?"
 
 
 def _missing_voice(place: str, name: str, count: int, slugs: list[str], cache: Path) -> str:

@@ -38,6 +38,14 @@ def test_each_missing_thing_is_one_line_at_the_first_job(tmp_path: Path) -> None
     ]
 
 
+def test_a_language_is_checked_by_name_or_code_before_anything_is_spoken(tmp_path: Path) -> None:
+    names = ["Englsh", "FR", "auto", "Klingon"]
+    jobs = [job(f"j{at}", language=name) for at, name in enumerate(names)]
+    typo, unknown = missing_voices(jobs, cache(tmp_path, "newsroom"), place)
+    assert typo == "jobs[0].language: no language 'Englsh'; did you mean English, French?"
+    assert unknown.startswith("jobs[3].language: no language 'Klingon'; did you mean English, Chinese, Japanese,")
+
+
 def test_speakers_need_no_voices_folder(tmp_path: Path) -> None:
     assert missing_voices([job("a", voice=None, speaker="Ryan")], tmp_path / "none", place) == []
 
