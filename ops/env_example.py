@@ -20,7 +20,8 @@ from pydantic_settings import BaseSettings
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = """\
 # Every setting of every process with its default. Copy it to .env, which ./run reads, and uncomment what you change;
-# `make demo` needs none. A variable of the environment wins over the file. Secrets belong into files: NAME_FILE=/run/secrets/…
+# `make demo` needs none. A variable of the environment wins over the file. Secrets belong into files:
+# NAME_FILE=/run/secrets/…
 # Made from the settings classes by `make env-example`.
 """
 PLAIN = {
