@@ -7,6 +7,7 @@ threads, settle. A store that fails is tried again with back-off, each job on it
 from __future__ import annotations
 
 import logging
+import queue
 import random
 import threading
 import time
@@ -81,6 +82,7 @@ class UploadLoop:
         self._connected = False
         self._own_cursor = "-"  # where to go on with our own pending entries; "" when through
         self._probed = False
+        self._asking: queue.SimpleQueue[JobRunnerError | None] | None = None
         self._waits = 0
         self._next = {"reclaim": 0.0, "follow": 0.0, "length": 0.0}
 
@@ -102,7 +104,8 @@ class UploadLoop:
                 self._observer.store_failed(error)
                 self._pause(stop)
             else:
-                self._all_well()
+                if self._probed:
+                    self._all_well()
         self._finish()
 
     def turn(self, stop: threading.Event) -> None:
@@ -110,9 +113,8 @@ class UploadLoop:
         if not self._leases.overdue():
             self._beat()
         self._observer.loop_turned()
-        if not self._probed:
-            self._sink.probe()
-            self._probed = True
+        if not self._probed and not self._probe():
+            return
         if not self._connected:
             self._stream.ensure()
             self._leases.beat()
@@ -125,6 +127,29 @@ class UploadLoop:
         if not stop.is_set():
             self._take()
             self._submit()
+
+    def _probe(self) -> bool:
+        """Whether the store has answered once. A thread asks: a store that hangs must not keep us from ending."""
+        if self._asking is None:
+            self._asking = queue.SimpleQueue()
+            threading.Thread(target=self._ask, args=(self._asking,), name="probe", daemon=True).start()
+        try:
+            error = self._asking.get(timeout=0.2)
+        except queue.Empty:
+            return False
+        self._asking = None
+        if error is not None:
+            raise error
+        self._probed = True
+        return True
+
+    def _ask(self, answer: queue.SimpleQueue[JobRunnerError | None]) -> None:
+        try:
+            self._sink.probe()
+        except JobRunnerError as error:
+            answer.put(error)
+        else:
+            answer.put(None)
 
     # Taking
 

@@ -336,7 +336,7 @@ def test_a_program_that_is_missing_is_named_before_anything_runs(
 def test_voice_synth_bin_names_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = compiled(tmp_path, {"a": "ok"})
     program = tmp_path / "my synth"
-    program.write_text(f"#!/bin/sh\nexec {SYNTH[0]} -S -E '{SYNTH[-1]}' \"$@\"\n")
+    program.write_text(f"#!/bin/sh\nexec '{SYNTH[0]}' -S -E '{SYNTH[-1]}' \"$@\"\n")
     program.chmod(0o755)
     monkeypatch.setenv("VOICE_SYNTH_BIN", str(program))
     assert execute(manifest)["done"] == 1
