@@ -77,8 +77,8 @@ jobs-logs: ## the latest execution.json
 
 ##@ Contributing
 
-.PHONY: test check format chaos soak bench lock env-example clean
-test: ## all tests but chaos, soak and containers; ARGS='tests/unit -k name' narrows
+.PHONY: test test-simulator check format chaos soak bench lock env-example clean
+test: ## all tests but chaos, soak, sshd and containers; ARGS='tests/unit -k name' narrows
 	@$(PYTHON) -m pytest -n $${PYTEST_WORKERS:-2} $(value ARGS)
 
 check: ## linters, types, import contracts, metrics, shell scripts
@@ -94,6 +94,9 @@ check: ## linters, types, import contracts, metrics, shell scripts
 format: ## let ruff format and sort imports
 	@$(PYTHON) -m ruff check --fix --select I .
 	@$(PYTHON) -m ruff format .
+
+test-simulator: ## the marketplace simulator, for real; needs OpenSSH's sshd on this machine
+	@$(PYTHON) -m pytest -m sshd -n $${PYTEST_WORKERS:-2} $(value ARGS)
 
 chaos: ## kill, restart, then count
 	@$(PYTHON) -m pytest -m chaos $(value ARGS)
