@@ -30,6 +30,7 @@ _WAITING = {
     "READONLY",
     "MISCONF",
     "NOGROUP",
+    "UNBLOCKED",  # a failover, while we waited for an entry
     "NOREPLICAS",
     "LOADING",
     "MASTERDOWN",

@@ -48,8 +48,8 @@ class Follower:
             if not events:
                 break
             seen += len(events)
-            ids = dict.fromkeys(fields["request_id"] for _, fields in events if fields.get("state") in _MARKED)
-            self._mark(list(ids))
+            named = (fields.get("request_id") for _, fields in events if fields.get("state") in _MARKED)
+            self._mark([one for one in dict.fromkeys(named) if one is not None])  # others may write events too
             self._cursor = events[-1][0]
             if len(events) < _PAGE:
                 break

@@ -84,6 +84,8 @@ def load_manifest(path: Path) -> Manifest:
 
 def _parse(path: Path) -> dict[str, object]:
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe or a device has no end to read up to
+            raise InputError(f"{path}: is no regular file; name a manifest.json that compile wrote")
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_size > MAX_MANIFEST_BYTES:
                 raise InputError(f"{path}: has more than {MAX_MANIFEST_BYTES:,} bytes; compile fewer jobs at once")

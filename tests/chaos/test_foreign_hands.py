@@ -34,6 +34,12 @@ FOREIGN: list[dict[bytes, bytes]] = [
     {b"request_id": b"x", b"upload": DEEP},
     {b"request_id": b"show:beat-0001", b"upload": b'{"folder":"../..","files":[]}'},
 ]
+EVENTS: list[dict[bytes, bytes]] = [
+    {b"request_id": b"\xff", b"state": b"done"},
+    {b"request_id": b"nobody", b"state": b"failed"},
+    {b"request_id": b"show:beat-0001", b"state": b"\xff"},
+    {b"state": b"failed"},
+]
 ROWS = [
     "rubbish", "queued", "{}", "[]", "", '{"state":5}', '{"state":"nonsense"}', '{"state":"queued"}',
     '{"state":"done"}', '{"state":"speaking","batch":7,"entry":{}}', '{"state":"uploading","stage":5,"uploads":{}}',
@@ -68,14 +74,16 @@ def test_foreign_entries_on_every_stream_end_no_daemon(stack: Stack) -> None:
     first = stack.up().enqueue(["ok"])
     stack.wait_settled(first)
     with redis.Redis(port=stack.server.port) as raw:
-        for key in ("pab:jobs:stream", "pab:batches:stream", *spools(stack)):
-            for fields in FOREIGN:
+        for key in ("pab:jobs:stream", "pab:batches:stream", "pab:jobs:events", *spools(stack)):
+            for fields in [*FOREIGN, *EVENTS]:
                 raw.xadd(key, fields)
     ids = stack.enqueue(["ok"] * 12)
     stack.wait_settled(ids)
     stack.wait_clean()
     assert set(ids) <= stack.done()
     assert {one["error_type"] for one in stack.failed().values()} == {"invalid_job"}
+    topic = stack.audio / "show/job.json"
+    wait_until(lambda: json.loads(topic.read_bytes())["done"] == 13, what="the topic's summary follows")
     assert set(stack.stop().values()) == {0}
 
 

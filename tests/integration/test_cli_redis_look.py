@@ -157,3 +157,20 @@ def test_looking_changes_nothing(line: Line, redis_url: str) -> None:
     with unchanged(line.client):
         for arguments in (("status",), ("history",), ("result", "d"), ("result", "u"), ("result", "nobody")):
             job_runner_inside(*arguments, "--redis-url", redis_url)
+
+
+@pytest.mark.both_redis
+def test_nothing_that_grows_with_the_records_is_ever_read_whole(line: Line, redis_url: str) -> None:
+    line.done(*(f"done-{number}" for number in range(30)))
+    line.failed(*(f"failed-{number}" for number in range(30)))
+    large = {line.keys.result, line.keys.failed, line.keys.index, line.keys.specs}
+    with line.client.monitor() as monitor:
+        for words in (["status"], ["history", "--limit", "1"], ["result", "done-1"], ["result", "absent"]):
+            assert job_runner_inside(*words, "--redis-url", redis_url).code in (0, 4)
+        line.client.echo("the end")
+        commands: list[str] = []
+        while "the end" not in (command := monitor.next_command()["command"]):
+            commands.append(command)
+    touching = {command.split()[0].lower() for command in commands if large & set(command.split())}
+    assert touching >= {"hmget"}
+    assert touching <= {"hget", "hmget", "hlen", "hexists", "type", "exists"}

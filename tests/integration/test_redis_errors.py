@@ -178,6 +178,7 @@ def test_a_cluster_that_is_not_whole_is_unavailable(make_redis: Callable[..., Re
         (b"-MOVED 3999 127.0.0.1:6381\r\n", QueueUnavailable),
         (b"-READONLY You can't write against a read only replica.\r\n", QueueUnavailable),
         (b"-ERR max number of clients reached\r\n", QueueUnavailable),
+        (b"-UNBLOCKED force unblock from blocking operation, instance state changed\r\n", QueueUnavailable),
         (b"-ERR Error running script (call to f_0): @user_script:1: -READONLY You can't write\r\n", QueueUnavailable),
         (b"-ERR Error running script (call to f_0): @user_script:1: @user_script: 1: -OOM command\r\n", QueueFull),
         (b"-OOM command not allowed when used memory > 'maxmemory'.\r\n", QueueFull),

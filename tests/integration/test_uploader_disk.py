@@ -306,6 +306,27 @@ def test_jobs_without_files_are_settled_many_at_a_time(handed: Handed, start_upl
     assert uploader.stop() == 0
 
 
+def test_a_name_of_any_number_of_parts_is_stored(handed: Handed, start_uploader: Start, audio: Path) -> None:
+    names = ("one", "two/parts", "a/name/of/five/parts")
+    for name in names:
+        handed.hand_over(f"id {name}", name)
+    start_uploader()
+    handed.wait_for("done", *(f"id {name}" for name in names))
+    for name in names:
+        assert (audio / name / "best.wav").read_bytes() == FILES["best.wav"]
+
+
+def test_as_many_uploads_at_once_as_may_be_set_find_a_connection_each(handed: Handed, start_uploader: Start) -> None:
+    ids = [f"show:{number:03d}" for number in range(150)]
+    for one in ids:
+        handed.hand_over(one, files={"take_01.wav": b"x"})
+    uploader = start_uploader(UPLOADER_THREADS=64, UPLOADER_BATCH=500)
+    handed.wait_for("done", *ids, timeout=30)
+    wait_until(lambda: handed.uploads() == 0)
+    assert uploader.stop() == 0
+    assert [line for line in uploader.lines() if line["level"] != "info"] == []
+
+
 def test_a_torn_summary_is_kept_aside_and_rebuilt(handed: Handed, start_uploader: Start, audio: Path) -> None:
     for name in ("a", "b", "c"):
         handed.hand_over(f"show:{name}")

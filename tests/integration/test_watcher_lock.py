@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 
-from lib.errors import LeaseLost
+from lib.errors import LeaseLost, QueueUnavailable
 from lib.jobqueue.store import JobStore
 from lib.telemetry.metrics import WatcherMetrics
 from tests.support.watchers import enqueue, pending_of, spec
@@ -106,6 +106,28 @@ def test_belief_counts_from_when_a_renewal_was_sent(lock: Lock, clock: Clock, mo
     assert lock.believed()
     clock.now += 0.2
     assert not lock.believed()
+
+
+def test_a_renewal_that_fails_ends_nothing_while_the_lock_still_lives(
+    lock: Lock, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock.acquire()
+    term = lock.value()
+    answers = lock._store.lock
+    monkeypatch.setattr(lock._store, "lock", unreachable)
+    for _ in range(2):
+        clock.now += 3
+        with pytest.raises(QueueUnavailable):
+            lock.renew()
+        assert lock.value() == term
+    monkeypatch.setattr(lock._store, "lock", answers)
+    lock.renew()
+    clock.now += 7.9
+    assert lock.value() == term
+
+
+def unreachable(*_: object) -> str:
+    raise QueueUnavailable("away")
 
 
 def test_once_belief_has_ended_the_term_is_over_even_if_nobody_took_the_lock(

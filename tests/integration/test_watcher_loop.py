@@ -187,3 +187,18 @@ def test_another_prefix_is_another_queue(redis_url: str, prefix: str) -> None:
         wait_until(lambda: batches(store))
     assert all(key.startswith(prefix) for key in store.client.scan_iter())
     store.client.close()
+
+
+@pytest.mark.both_redis
+def test_jobs_that_waited_for_weeks_are_not_dropped_for_their_age(redis_url: str, store: JobStore) -> None:
+    old_ms = (int(Look(store).now_unix()) - 30 * 86_400) * 1000
+    for number in range(300):
+        store.client.xadd(store.keys.jobs_stream, {"job": json.dumps(spec(number))}, id=f"{old_ms}-{number + 1}")
+    slots(store, 1)
+    done: list[str] = []
+    with RunningWatcher(redis_url, watcher_batch_max_jobs=40).leading() as watcher:
+        wait_until(lambda: done.extend(run_through(store)) or len(done) >= 300, timeout=30)
+        assert sorted(done) == [f"topic:beat-{number:03d}" for number in range(300)]
+        wait_until(lambda: watcher.pulse.reason == "idle")
+    assert store.client.hlen(store.keys.result) == 300
+    assert store.client.xlen(store.keys.jobs_stream) == 0

@@ -105,3 +105,16 @@ def test_a_member_whose_job_is_no_job_ends_as_a_failed_record(redis_url: str, st
         raw = wait_until(lambda: Look(store).raw_failed("topic:beat-001"))
     assert json.loads(raw)["error_type"] == "invalid_job"
     assert store.client.xlen(store.keys.jobs_stream) == 0
+
+
+def test_a_job_that_waits_for_its_retry_fills_no_batch_and_starts_none(redis_url: str, store: JobStore) -> None:
+    with RunningWatcher(redis_url, watcher_batch_min=2, watcher_batch_max_wait=3600).leading() as watcher:
+        enqueue(store, [spec(1), spec(2)])
+        wait_until(lambda: batches(store))
+        fail_once(store, 3_600_000)
+        wait_until(lambda: watcher.pulse.reason == "idle")
+        enqueue(store, [spec(3)])
+        wait_until(lambda: watcher.pulse.reason == "waiting_for_batch")
+        assert batches(store) == []
+        enqueue(store, [spec(4)])
+        wait_until(lambda: dispatched(store) == ["topic:beat-003", "topic:beat-004"])

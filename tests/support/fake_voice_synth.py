@@ -5,6 +5,7 @@ ok            a result as it should be (so does any other word)
 wait NAME     the same, once the file NAME is in the control folder
 die NAME      kills its executor (SIGKILL), unless the file NAME is in the control folder
 gone          kills itself
+hang          never ends and does not listen to SIGTERM, as little as the process it has started
 permanent TYPE, transient TYPE   a failed result
 no_result     exits with 1, saying nothing
 and to cheat: bad_sha, bad_seconds, bad_size, bad_text, bad_voice, few_takes, no_best, not_audio, float_audio,
@@ -48,6 +49,11 @@ def main() -> int:
         threading.Event().wait(30)
     if deed == "gone":
         os.kill(os.getpid(), signal.SIGKILL)
+    if deed == "hang":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if os.fork():
+            (control / f"hanging-{os.getpid()}").touch()
+        threading.Event().wait()
     if deed == "no_result":
         return 1
     if deed in ("permanent", "transient"):

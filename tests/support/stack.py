@@ -27,6 +27,12 @@ DAEMONS = ("watcher", "provisioner", "uploader")
 FAKE = ROOT / "tests/support/fake_voice_synth.py"
 
 
+def patched(code: str) -> list[str]:
+    """A prefix for `Stack.start`: the program begins with `code` in its own process, which may change its parts."""
+    rest = "import runpy, sys\nsys.argv = sys.argv[-1:]\nrunpy.run_module(sys.argv[0], run_name='__main__')"
+    return [sys.executable, "-P", "-c", f"{code}\n{rest}"]
+
+
 class Stack:
     """A line under test. A program is named by its module and, for a second one, a suffix: `watcher`, `watcher-b`."""
 

@@ -166,6 +166,17 @@ def test_there_are_scripts_to_look_at() -> None:
     assert len(lua_files()) > 5
 
 
+def test_no_stream_but_the_capped_one_of_events_is_ever_trimmed() -> None:
+    """A work stream that is trimmed by length or age loses jobs without a word."""
+    trims = re.compile(r"xtrim|maxlen|minid", re.IGNORECASE)
+    ours = set(PROGRAMS) - {"ops"}
+    programs = [path for path in (*python_files(), *lua_files()) if relative(path).split("/")[0] in ours]
+    lines = [line.strip() for path in programs for line in path.read_text(encoding="utf-8").splitlines()]
+    found = [line for line in lines if trims.search(line) and "deque(" not in line]
+    assert found
+    assert [line for line in found if "'XADD', EVENTS, 'MAXLEN', '~', EVENTS_CAP" not in line] == []
+
+
 def test_the_makefile_has_every_shortcut_of_the_contract() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, flags=re.MULTILINE))

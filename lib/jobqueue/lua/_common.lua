@@ -94,8 +94,10 @@ local function save_batch(batch_id, row) redis.call('HSET', BATCH_INDEX, batch_i
 local deltas = {}
 local function bump(name, by) deltas[name] = (deltas[name] or 0) + by end
 
+-- Events inform; a stream of them that takes no more (a stranger wrote the last possible id) must not stop the move
+-- that it tells of, half-way.
 local function event(id, row, reason)
-  redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_CAP, '*', 'request_id', id, 'state', row.state,
+  redis.pcall('XADD', EVENTS, 'MAXLEN', '~', EVENTS_CAP, '*', 'request_id', id, 'state', row.state,
     'attempt', row.attempt or 0, 'batch', row.batch or '', 'reason', reason or '')
 end
 

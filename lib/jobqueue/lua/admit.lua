@@ -27,7 +27,7 @@ for i = 1, #ARGV, 4 do
     outcome = 'held'
   else
     drop(STREAM, WATCHERS, entry)
-    redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_CAP, '*', 'request_id', id, 'state', 'superseded',
+    redis.pcall('XADD', EVENTS, 'MAXLEN', '~', EVENTS_CAP, '*', 'request_id', id, 'state', 'superseded',
       'attempt', 0, 'batch', '', 'reason', entry)
     outcome = 'superseded'
   end

@@ -111,3 +111,10 @@ def test_first_queued_is_the_oldest_unfinished_job(line: Line) -> None:
 def test_nothing_to_enqueue_changes_nothing(line: Line) -> None:
     with unchanged(line.client):
         assert line.store.enqueue([]) == []
+
+
+def test_an_events_stream_that_takes_no_more_stops_no_move(line: Line) -> None:
+    line.client.xadd(line.keys.events, {"x": "y"}, id="18446744073709551615-18446744073709551615")
+    assert line.enqueue("a", "b") == ["queued", "queued"]
+    assert line.row("a")["state"] == line.row("b")["state"] == "queued"
+    assert line.client.hgetall(line.keys.counters) == {"queued": "2"}

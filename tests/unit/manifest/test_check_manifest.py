@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -147,3 +148,9 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, data: bytes, message: st
 def test_a_missing_manifest_and_a_folder_are_refused(tmp_path: Path) -> None:
     assert "no such file" in problems(tmp_path / "manifest.json")
     assert "is a folder; name the manifest.json in it" in problems(tmp_path)
+
+
+def test_a_pipe_or_a_device_is_refused_without_waiting_for_its_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        assert problems(path) == f"{path}: is no regular file; name a manifest.json that compile wrote"

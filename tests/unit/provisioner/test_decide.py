@@ -59,6 +59,18 @@ def test_a_permanent_failure_ends_at_once() -> None:
     assert attempt(Failure("unspeakable_text", True, "silence")) == Fail("unspeakable_text", "silence")
 
 
+@pytest.mark.parametrize(
+    "words", ["loudspeaker-7:beat-001", "unsupported GPU", "empty text", "unknown voice", "out of memory", "permanent"]
+)
+def test_no_word_of_an_id_or_a_message_changes_what_becomes_of_a_job(words: str) -> None:
+    def fate(failure: Failure) -> decide.Fate:
+        return decide.after_attempt(job(words), failure, voice_is_here=True, max_attempts=3, chance=0.5)
+
+    assert fate(Failure("engine_failed", False, words)) == Later(30.0, "engine_failed")
+    assert fate(Failure("bad_input", True, words)) == Fail("bad_input", words)
+    assert fate(Failure("disk_full", False, words)) == PutBack("disk_full", losses=1)
+
+
 @pytest.mark.parametrize("error_type", sorted(decide.VOICE_FAULTS))
 def test_a_voice_that_is_here_and_not_there_is_the_boxs_fault(error_type: str) -> None:
     failure = Failure(error_type, True, "no such voice")
