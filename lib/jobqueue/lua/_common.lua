@@ -59,19 +59,28 @@ local function sound(name, value)
   return false
 end
 
--- A row is flat JSON of ours. Older versions wrote the bare state word: read as a row without an entry.
-local function parse_row(raw)
+-- A row is flat JSON of ours. Older versions wrote the bare state word: read as a row without an entry. This looks at
+-- the state only, for who reads no more than that of many rows; all others want `parse_row`.
+local function decode_row(raw)
   if not raw then return nil end
   if string.sub(raw, 1, 1) == '{' then
     local ok, row = pcall(cjson.decode, raw)
     if ok and type(row) == 'table' and STATES[row.state] then
-      for name, value in pairs(row) do
-        if not sound(name, value) then row[name] = nil end
-      end
+      row.legacy = nil
       return row
     end
   end
   return { state = raw, legacy = 1, entry = '', attempt = 0 }
+end
+
+local function parse_row(raw)
+  local row = decode_row(raw)
+  if row and not row.legacy then
+    for name, value in pairs(row) do
+      if not sound(name, value) then row[name] = nil end
+    end
+  end
+  return row
 end
 
 -- A final record may be there without a row: older versions wrote some.

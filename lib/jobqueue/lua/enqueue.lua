@@ -12,7 +12,7 @@ if #ids == 0 then return {} end
 -- One read for all of them, and below one write for all: most of the time of a script is its redis.call's.
 local rows, unknown = redis.call('HMGET', INDEX, unpack(ids)), {}
 for at, id in ipairs(ids) do
-  rows[at] = parse_row(rows[at])
+  rows[at] = decode_row(rows[at])
   if not rows[at] or rows[at].legacy then unknown[#unknown + 1] = id end
 end
 local results, failures = {}, {}
@@ -51,7 +51,7 @@ for at, id in ipairs(ids) do
   end
   seen[id] = row or { state = '' }
   answer[#answer + 1] = status
-  answer[#answer + 1] = known or row and row.hash or ''
+  answer[#answer + 1] = known or row and type(row.hash) == 'string' and row.hash or ''
 end
 if #index > 0 then
   redis.call('HSET', SPECS, unpack(specs))
