@@ -5,10 +5,12 @@ A setting is a field with a default, a bound and a description; `.env.example` i
 
 from __future__ import annotations
 
+import re
+import socket
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -21,10 +23,24 @@ class QueueSettings(BaseSettings):
     redis_url_file: Path | None = Field(None, description="A file that holds REDIS_URL; wins over it.")
     key_prefix: str = Field("pab:", min_length=1, description="Prefix of every key; a hash tag such as {pab}: works.")
     worker_name: str = Field(
-        "", description="Name of this host's workers, kept over restarts; default: the host's name."
+        "",
+        description="Name of this host's workers, kept over restarts; one live process of each kind for a name. "
+        "Default: the host's name.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     metrics_host: str = Field("127.0.0.1", description="Address of /metrics, /healthz and /readyz.")
+
+    @field_validator("worker_name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", value):
+            raise ValueError("use letters, digits, '.', '_' and '-', at most 200")
+        return value
+
+    @property
+    def host(self) -> str:
+        """The name under which this host's workers are known, the same after every restart."""
+        return self.worker_name or socket.gethostname()
 
     def redis_address(self) -> str:
         """The URL, from its file where one is named."""

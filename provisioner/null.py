@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from lib.errors import BadArtefact
 from lib.jobqueue.spec import JobSpec
 from provisioner.box import Box, Pushed, Traces
 from provisioner.collect import Collected
@@ -68,7 +69,7 @@ class NullBox:
 
     def fetch(self, batch_id: str, output_name: str) -> Path:
         """There is nothing to fetch."""
-        raise NotImplementedError("the executor null makes no files")
+        raise BadArtefact("the executor null makes no files")
 
     def cancel(self, batch_id: str, request_id: str) -> None:
         """Too late: everything is done."""

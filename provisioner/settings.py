@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import socket
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from lib.settings import QueueSettings, RetrySettings, SpoolSettings
@@ -37,18 +35,6 @@ class ProvisionerSettings(QueueSettings, SpoolSettings, RetrySettings):
     provisioner_metrics_port: int = Field(
         0, ge=0, le=65_535, description="Port of /metrics and the health pages; 0: off."
     )
-
-    @field_validator("worker_name")
-    @classmethod
-    def _plain_name(cls, value: str) -> str:
-        if value and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", value):
-            raise ValueError("use letters, digits, '.', '_' and '-', at most 200")
-        return value
-
-    @property
-    def host(self) -> str:
-        """The name under which this host's workers are known, the same after every restart."""
-        return self.worker_name or socket.gethostname()
 
     @property
     def consumer_prefix(self) -> str:

@@ -88,7 +88,7 @@ def _prepare(stack: ExitStack) -> UploadLoop:
         connections=settings.uploader_threads + 8,
     )
     _first_contact(store, sink)
-    stack.callback(os.close, _only_one(settings.spool_dir, settings.worker_name))
+    stack.callback(os.close, _only_one(settings.spool_dir, settings.host))
     exit_on_thread_crash()
     logger.info("uploader starts", extra={"sink": settings.uploader_sink, "spool": name})
     return _build(settings, store, sink, spool, name, stack)
@@ -99,7 +99,7 @@ def _build(
 ) -> UploadLoop:
     registry = CollectorRegistry()
     observer, look = Observer(registry), Look(store)
-    stream = store.uploads_stream(name, f"{settings.worker_name}/uploader-1")
+    stream = store.uploads_stream(name, f"{settings.host}/uploader-1")
     health = HealthServer(
         settings.metrics_host,
         settings.uploader_metrics_port,
@@ -115,7 +115,7 @@ def _build(
         stack.callback(follower.close)
     checks = Checks(sink, spool, observer, settings.uploader_lease_ms / 1000).start()
     stack.callback(checks.stop)
-    leases = Leases(store, stream, settings.uploader_lease_ms, settings.worker_name, name, observer).start()
+    leases = Leases(store, stream, settings.uploader_lease_ms, settings.host, name, observer).start()
     stack.callback(leases.stop)
     storer = Storer(sink, spool, leases, look, settings.uploader_threads, settings.uploader_store_seconds).start()
     settler = Settler(store, name, spool, leases, checks, topics, observer)

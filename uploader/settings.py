@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Literal
 
@@ -17,12 +16,6 @@ class UploaderSettings(QueueSettings, SpoolSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    worker_name: str = Field(
-        default_factory=socket.gethostname,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        max_length=200,
-        description="Name of this host's workers; one live uploader for each name and spool. Default: the host's name.",
-    )
     uploader_sink: Literal["disk", "s3"] = Field("disk", description="Where finished audio goes: disk or s3.")
     uploader_disk_dir: Path = Field(Path("output"), description="Folder of the disk sink: one folder for each topic.")
     uploader_batch: int = Field(32, ge=1, le=500, description="Uploads held at a time.")

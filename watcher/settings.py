@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import socket
-
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from lib.settings import QueueSettings
@@ -47,13 +44,6 @@ class WatcherSettings(QueueSettings):
     )
     watcher_metrics_port: int = Field(0, ge=0, le=65_535, description="Port of /metrics and the health pages; 0: off.")
 
-    @field_validator("worker_name")
-    @classmethod
-    def _plain_name(cls, value: str) -> str:
-        if value and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", value):
-            raise ValueError("use letters, digits, '.', '_' and '-', at most 200")
-        return value
-
     @model_validator(mode="after")
     def _fits(self) -> WatcherSettings:
         if self.watcher_batch_min > self.watcher_batch_max_jobs:
@@ -61,11 +51,6 @@ class WatcherSettings(QueueSettings):
         if self.watcher_batch_min > self.watcher_window:
             raise ValueError("WATCHER_BATCH_MIN must not exceed WATCHER_WINDOW")
         return self
-
-    @property
-    def host(self) -> str:
-        """The name under which this host's workers are known, the same after every restart."""
-        return self.worker_name or socket.gethostname()
 
     @property
     def consumer(self) -> str:

@@ -23,7 +23,7 @@ S3: dict[str, Any] = {"uploader_sink": "s3", "s3_bucket": "audio"}
         ({**S3, "s3_prefix": "a/../b"}, "S3_PREFIX"),
         ({"uploader_sink": "ftp"}, "disk"),
         ({"uploader_lease_ms": 10}, "1000"),
-        ({"worker_name": "a b"}, "pattern"),
+        ({"worker_name": "a b"}, "letters, digits"),
     ],
 )
 def test_what_does_not_fit_is_named(settings: dict[str, Any], said: str) -> None:
